@@ -1,0 +1,3 @@
+from mmdia.models.interactions import list_interactions
+
+__all__ = ['list_interactions']

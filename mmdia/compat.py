@@ -1,0 +1,77 @@
+"""Checks that the installed OpenMMLab libraries are ones mmdia works with.
+
+The OpenMMLab libraries exist under several distribution names (the classic
+ones and their maintained continuation, ``onedl-*``) that share their import
+names. mmdia works with either and therefore depends on none by name; it looks
+at what is installed instead.
+"""
+
+from importlib import metadata
+from importlib.util import find_spec
+from typing import NamedTuple, Optional, Tuple
+
+from packaging.version import Version
+
+
+class Requirement(NamedTuple):
+    """A range of versions of an importable module.
+
+    Args:
+        module (str): The import name.
+        distributions (Tuple[str, ...]): The names under which it is
+            published, the preferred one first.
+        minimum (str): The lowest version that works.
+        below (str): The lowest version that is not known to work.
+        optional (bool): Whether mmdia works without it.
+    """
+
+    module: str
+    distributions: Tuple[str, ...]
+    minimum: str
+    below: str
+    optional: bool = False
+
+
+REQUIREMENTS = (
+    Requirement('torch', ('torch',), '2.1', '3'),
+    Requirement('mmengine', ('onedl-mmengine', 'mmengine', 'mmengine-lite'), '0.10', '1'),
+    Requirement('mmcv', ('onedl-mmcv', 'mmcv', 'mmcv-lite'), '2.1', '3'),
+    Requirement('mmpretrain', ('onedl-mmpretrain', 'mmpretrain'), '1.2', '2', optional=True),
+    Requirement('mmdet', ('onedl-mmdetection', 'mmdet'), '3.3', '4', optional=True),
+)
+
+
+def installed_version(requirement: Requirement) -> Optional[str]:
+    """The installed version of a requirement, or None where it is missing."""
+    for name in requirement.distributions:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def check_requirement(requirement: Requirement) -> None:
+    """Raise ImportError where a requirement is missing or out of its range."""
+    name, low, high = requirement.module, requirement.minimum, requirement.below
+    version = installed_version(requirement)
+    install = f'pip install "{requirement.distributions[0]}>={low},<{high}"'
+    if version is None:
+        # A module without metadata (a source tree on the path) is the user's own responsibility.
+        if requirement.optional or find_spec(name) is not None:
+            return
+        raise ImportError(f'mmdia needs {name} >={low}, <{high}, which is not installed: {install}')
+    if not Version(low) <= Version(version) < Version(high):
+        raise ImportError(
+            f'mmdia works with {name} >={low}, <{high}, but {version} is installed: {install}'
+        )
+
+
+def check_requirements() -> None:
+    """Check every library that mmdia builds on.
+
+    Raises:
+        ImportError: If a library is missing or its version is out of range.
+    """
+    for requirement in REQUIREMENTS:
+        check_requirement(requirement)

@@ -1,0 +1,3 @@
+from .backbones import *  # noqa: F403
+from .cells import *  # noqa: F403
+from .interactions import *  # noqa: F403

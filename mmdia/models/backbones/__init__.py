@@ -1,0 +1,15 @@
+from .blocks import BasicBlock, Bottleneck, ResidualBlock
+from .named import DIAResNet, DLAResNet, RLAResNet
+from .resnet import ResNet
+from .stage import Stage
+
+__all__ = [
+    'BasicBlock',
+    'Bottleneck',
+    'DIAResNet',
+    'DLAResNet',
+    'RLAResNet',
+    'ResNet',
+    'ResidualBlock',
+    'Stage',
+]

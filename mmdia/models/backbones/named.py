@@ -1,0 +1,107 @@
+"""The methods of the papers under the names that their users know."""
+
+from typing import Optional
+
+from mmdia.registry import MODELS
+
+from .resnet import ResNet
+
+
+@MODELS.register_module()
+class DIAResNet(ResNet):
+    """ResNet with DIA-LSTM: one LSTM a stage gates the channels of its blocks.
+
+    A shorthand for :class:`ResNet` with ``interaction=dict(
+    type='mmdia.DIALSTM', ...)``; see :class:`~mmdia.models.DIALSTM`.
+
+    Args:
+        depth (int): Depth, one of 18, 34, 50, 101, 152.
+        ratio (int): Reduction ratio r of the LSTM. Defaults to 20.
+        identity_init (bool): Whether to start from what the plain network
+            computes. Defaults to False.
+        **kwargs: See :class:`ResNet`.
+    """
+
+    def __init__(self, depth: int, ratio: int = 20, identity_init: bool = False, **kwargs) -> None:
+        interaction = dict(type='mmdia.DIALSTM', ratio=ratio, identity_init=identity_init)
+        super().__init__(depth, interaction=interaction, **kwargs)
+
+
+@MODELS.register_module()
+class DLAResNet(ResNet):
+    """ResNet with dynamic layer attention in its light form, DLA-L.
+
+    A shorthand for :class:`ResNet` with ``interaction=dict(
+    type='mmdia.DLALight', ...)``; see :class:`~mmdia.models.DLALight`.
+
+    Args:
+        depth (int): Depth, one of 18, 34, 50, 101, 152.
+        ratio (int): Reduction ratio r of the recurrent cell. Defaults to 20.
+        head_channels (int): Channels of an attention head. Defaults to 32.
+        excite (bool): Whether the shortcut passes a depthwise convolution too.
+            Defaults to True.
+        attention_drop_path_rate (float): Probability to drop the attention
+            term of a sample in training. Defaults to 0.
+        identity_init (bool): Whether to start from what the plain network
+            computes. Defaults to False.
+        **kwargs: See :class:`ResNet`.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        ratio: int = 20,
+        head_channels: int = 32,
+        excite: bool = True,
+        attention_drop_path_rate: float = 0.0,
+        identity_init: bool = False,
+        **kwargs,
+    ) -> None:
+        interaction = dict(
+            type='mmdia.DLALight',
+            ratio=ratio,
+            head_channels=head_channels,
+            excite=excite,
+            attention_drop_path_rate=attention_drop_path_rate,
+            identity_init=identity_init,
+        )
+        super().__init__(depth, interaction=interaction, **kwargs)
+
+
+@MODELS.register_module()
+class RLAResNet(ResNet):
+    """ResNet with Recurrent Layer Attention: one LSTM weighs all blocks.
+
+    A shorthand for :class:`ResNet` with ``interaction=dict(type='mmdia.RLA',
+    ...)``; see :class:`~mmdia.models.RLA`. Not Recurrent Layer Aggregation.
+
+    Args:
+        depth (int): Depth, one of 18, 34, 50, 101, 152.
+        context_channels (int, optional): Length N of the LSTM's input.
+            Defaults to the median of the blocks' channels.
+        hidden_channels (int, optional): Size M of the LSTM. Defaults to half
+            of ``context_channels``.
+        ratio (int, optional): Reduction ratio r of the heads. Defaults to 8
+            where M < 512, else 16.
+        identity_init (bool): Whether to start from what the plain network
+            computes. Defaults to False.
+        **kwargs: See :class:`ResNet`.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        context_channels: Optional[int] = None,
+        hidden_channels: Optional[int] = None,
+        ratio: Optional[int] = None,
+        identity_init: bool = False,
+        **kwargs,
+    ) -> None:
+        interaction = dict(
+            type='mmdia.RLA',
+            context_channels=context_channels,
+            hidden_channels=hidden_channels,
+            ratio=ratio,
+            identity_init=identity_init,
+        )
+        super().__init__(depth, interaction=interaction, **kwargs)

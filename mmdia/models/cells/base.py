@@ -1,0 +1,104 @@
+"""What all recurrent cells have in common."""
+
+from typing import Optional, Tuple
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ..utils import full_precision
+
+State = Tuple[Tensor, Tensor]
+
+
+class RecurrentCell(BaseModule):
+    """A cell that reads one vector a block and remembers the blocks before.
+
+    Called like :class:`torch.nn.LSTMCell`: ``h, c = cell(x, (h, c))``. The
+    input and the hidden vector are projected separately and the sum of both
+    projections drives the gates. Subclasses say how to project
+    (:meth:`build_projection`) and what the gates do (:meth:`step`).
+
+    Everything is computed in the precision of the weights, with autocast off.
+
+    Args:
+        in_channels (int): Length of the input vector.
+        hidden_channels (int, optional): Length of the hidden vector and of
+            the memory. Defaults to ``in_channels``.
+        init_cfg (dict, optional): Initialization config. Defaults to None.
+    """
+
+    num_gates: int
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: Optional[int] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.in_channels = in_channels
+        self.hidden_channels = hidden_channels or in_channels
+        gate_channels = self.num_gates * self.hidden_channels
+        self.input_gates = self.build_projection(in_channels, gate_channels)
+        self.hidden_gates = self.build_projection(self.hidden_channels, gate_channels)
+
+    def build_projection(self, in_channels: int, out_channels: int) -> nn.Module:
+        """Build the map from a vector to the pre-activations of all gates."""
+        return nn.Linear(in_channels, out_channels)
+
+    def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:
+        """Update the memory.
+
+        Args:
+            gates (Tuple[Tensor]): Pre-activations, ``num_gates`` tensors of
+                shape (N, hidden_channels).
+            memory (Tensor): The memory c of shape (N, hidden_channels).
+
+        Returns:
+            Tuple[Tensor, Tensor]: New hidden vector h and memory c.
+        """
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, state: Optional[State] = None) -> State:
+        """Read one vector.
+
+        Args:
+            x (Tensor): Input of shape (N, in_channels).
+            state (Tuple[Tensor, Tensor], optional): Hidden vector h and
+                memory c of shape (N, hidden_channels) each. Defaults to None,
+                which stands for zeros.
+
+        Returns:
+            Tuple[Tensor, Tensor]: New hidden vector h and memory c.
+        """
+        with full_precision(x):
+            x = x.to(next(self.parameters()).dtype)
+            if state is None:
+                zeros = x.new_zeros(x.shape[0], self.hidden_channels)
+                state = zeros, zeros
+            hidden, memory = state
+            gates = self.input_gates(x) + self.hidden_gates(hidden)
+            return self.step(gates.chunk(self.num_gates, dim=1), memory)
+
+    def zero_gates(self) -> None:
+        """Zero the last linear layers: all pre-activations become zero."""
+        for projection in (self.input_gates, self.hidden_gates):
+            last = [m for m in projection.modules() if isinstance(m, nn.Linear)][-1]
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+
+def update_memory(input_gate: Tensor, forget_gate: Tensor, new: Tensor, memory: Tensor) -> Tensor:
+    """The memory update of the LSTM: forget a part, add a part of the new.
+
+    Args:
+        input_gate (Tensor): Pre-activation i of shape (N, C).
+        forget_gate (Tensor): Pre-activation f of shape (N, C).
+        new (Tensor): Pre-activation g of shape (N, C).
+        memory (Tensor): Memory c of shape (N, C).
+
+    Returns:
+        Tensor: ``sigmoid(f) * c + sigmoid(i) * tanh(g)`` of shape (N, C).
+    """
+    return torch.sigmoid(forget_gate) * memory + torch.sigmoid(input_gate) * torch.tanh(new)

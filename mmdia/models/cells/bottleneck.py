@@ -1,0 +1,47 @@
+"""Cells whose projections are bottlenecks."""
+
+from typing import Optional
+
+from torch import nn
+
+from ..utils import reduce_channels
+from .base import RecurrentCell
+
+
+class BottleneckCell(RecurrentCell):
+    """A recurrent cell whose projections are two linear layers with a ReLU.
+
+    They reduce the vector by ``ratio`` and expand it to all gates, which takes
+    the parameters of a cell of N channels from O(N^2) to O(N^2 / ratio).
+
+    Args:
+        in_channels (int): Length of the input vector.
+        hidden_channels (int, optional): Length of the hidden vector and of
+            the memory. Defaults to ``in_channels``.
+        ratio (int): Reduction ratio r; the narrow layer has ``N // r``
+            channels. Defaults to 20, the papers' choice for ImageNet.
+        init_cfg (dict, optional): Initialization config. Defaults to None.
+
+    Raises:
+        TypeError: If ``ratio`` is not an integer.
+        ValueError: If ``ratio`` is not in 1 ... the number of channels.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: Optional[int] = None,
+        ratio: int = 20,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        self.ratio = ratio
+        super().__init__(in_channels, hidden_channels, init_cfg)
+
+    def build_projection(self, in_channels: int, out_channels: int) -> nn.Module:
+        """See :meth:`RecurrentCell.build_projection`."""
+        mid_channels = reduce_channels(in_channels, self.ratio)
+        return nn.Sequential(
+            nn.Linear(in_channels, mid_channels),
+            nn.ReLU(inplace=True),
+            nn.Linear(mid_channels, out_channels),
+        )

@@ -1,0 +1,43 @@
+"""The cell of DIA-LSTM."""
+
+from typing import Tuple
+
+import torch
+from torch import Tensor
+
+from mmdia.registry import MODELS
+
+from .base import State, update_memory
+from .bottleneck import BottleneckCell
+
+
+@MODELS.register_module()
+class DIACell(BottleneckCell):
+    """The LSTM cell of DIANet: bottleneck projections and a sigmoid output.
+
+    ``c = sigmoid(f) * c + sigmoid(i) * tanh(g)``,
+    ``h = sigmoid(o) * sigmoid(c)``, with (i, f, g, o) the sum of a bottleneck
+    of the input and one of h. Both halves differ from the standard LSTM: it
+    projects linearly and ends in tanh.
+
+    Source: Huang et al., `DIANet: Dense-and-Implicit Attention Network
+    <https://arxiv.org/abs/1905.10671>`_, section "DIA-LSTM". The text draws
+    one shared first linear layer for input and hidden vector; the released
+    code, which the printed parameter counts follow, has one for each, and so
+    has this class.
+
+    Args:
+        in_channels (int): Length of the input vector.
+        hidden_channels (int, optional): Length of the hidden vector and of
+            the memory. Defaults to ``in_channels``.
+        ratio (int): Reduction ratio r. Defaults to 20.
+        init_cfg (dict, optional): Initialization config. Defaults to None.
+    """
+
+    num_gates = 4
+
+    def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:
+        """See :meth:`RecurrentCell.step`; the gates are i, f, g, o."""
+        i, f, g, o = gates
+        memory = update_memory(i, f, g, memory)
+        return torch.sigmoid(o) * torch.sigmoid(memory), memory

@@ -1,0 +1,42 @@
+"""The standard LSTM cell."""
+
+from typing import Tuple
+
+import torch
+from torch import Tensor
+
+from mmdia.registry import MODELS
+
+from .base import RecurrentCell, State, update_memory
+
+
+@MODELS.register_module()
+class LSTMCell(RecurrentCell):
+    """The standard LSTM cell, with the two bias vectors of PyTorch's.
+
+    It computes what :class:`torch.nn.LSTMCell` does, as two linear layers,
+    which every exporter and quantizer understands.
+
+    Source: Hochreiter and Schmidhuber, `Long Short-Term Memory
+    <https://doi.org/10.1162/neco.1997.9.8.1735>`_.
+
+    Args:
+        in_channels (int): Length of the input vector.
+        hidden_channels (int, optional): Length of the hidden vector and of
+            the memory. Defaults to ``in_channels``.
+        init_cfg (dict, optional): Initialization config. Defaults to None.
+    """
+
+    num_gates = 4
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        for parameter in self.parameters():
+            bound = self.hidden_channels**-0.5
+            torch.nn.init.uniform_(parameter, -bound, bound)
+
+    def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:
+        """See :meth:`RecurrentCell.step`; the gates are i, f, g, o."""
+        i, f, g, o = gates
+        memory = update_memory(i, f, g, memory)
+        return torch.sigmoid(o) * torch.tanh(memory), memory

@@ -1,0 +1,92 @@
+"""The interface of layer interactions, and the plain residual sum."""
+
+from typing import Any, Optional, Sequence, Tuple, Union
+
+from mmcv.cnn import build_activation_layer
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mmdia.registry import MODELS
+
+
+@MODELS.register_module()
+class LayerInteraction(BaseModule):
+    """Combines the two halves of every block; this one as a plain ResNet does.
+
+    A residual block computes a branch and a shortcut. How they become the
+    block's output, with or without memory of earlier blocks, is the
+    interaction's business, and what sets the methods of this package apart.
+
+    The memory is a value that the caller hands from block to block. Nothing
+    is kept on the module between two calls.
+
+    Args:
+        channels (int | Sequence[int]): Output channels of the blocks of the
+            stage; one number a stage where ``scope`` is ``'network'``.
+        num_blocks (int | Sequence[int]): Number of blocks of the stage; one
+            number a stage where ``scope`` is ``'network'``.
+        norm_cfg (dict): Config of normalization layers.
+            Defaults to ``dict(type='BN')``.
+        act_cfg (dict): Config of the activation after the sum.
+            Defaults to ``dict(type='ReLU', inplace=True)``.
+        identity_init (bool): Whether :meth:`init_weights` makes the network
+            compute exactly what the plain one does, to start from a
+            pretrained plain trunk. By default weights start as in the paper,
+            for training from scratch.
+        init_cfg (dict | list[dict], optional): Initialization config.
+            Defaults to None.
+
+    Attributes:
+        scope (str): ``'stage'`` for one instance a stage that starts without
+            memory, ``'network'`` for one instance whose memory crosses stages.
+    """
+
+    scope = 'stage'
+
+    def __init__(
+        self,
+        channels: Union[int, Sequence[int]],
+        num_blocks: Union[int, Sequence[int]],
+        norm_cfg: dict = dict(type='BN'),
+        act_cfg: dict = dict(type='ReLU', inplace=True),
+        identity_init: bool = False,
+        init_cfg: Optional[Union[dict, list]] = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.channels = channels
+        self.num_blocks = num_blocks
+        self.norm_cfg = norm_cfg
+        self.identity_init = identity_init
+        self.act = build_activation_layer(act_cfg)
+
+    def begin(self, state: Any) -> Any:
+        """The state with which a stage begins, given that of the stage before."""
+        return state if self.scope == 'network' else None
+
+    def forward(
+        self, branch: Tensor, identity: Tensor, state: Any, index: int
+    ) -> Tuple[Tensor, Any]:
+        """Combine the halves of one block.
+
+        Args:
+            branch (Tensor): Output of the residual branch after its last
+                norm, of shape (N, C, H, W).
+            identity (Tensor): Output of the shortcut, of shape (N, C, H, W).
+            state (Any): What the block before returned as state; None before
+                the first block.
+            index (int): Number of the block within the scope, from 0.
+
+        Returns:
+            Tuple[Tensor, Any]: Output of the block, of shape (N, C, H, W), and
+            the state for the next block.
+        """
+        return self.act(identity + branch), state
+
+    def init_weights(self) -> None:
+        """Initialize the weights."""
+        super().init_weights()
+        if self.identity_init:
+            self.init_identity()
+
+    def init_identity(self) -> None:
+        """Set the weights so that ``forward`` returns the plain sum."""

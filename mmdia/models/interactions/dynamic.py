@@ -1,0 +1,76 @@
+"""Dynamic layer attention: what a block attends to is refreshed on the way."""
+
+from typing import Optional, Tuple
+
+from torch import Tensor, nn
+
+from mmdia.registry import MODELS
+
+from ..cells import DSUCell, State
+from ..utils import global_avg_pool, scale_channels
+from .layer_attention import MRLALight
+
+
+@MODELS.register_module()
+class DLALight(MRLALight):
+    """DLA-L: light layer attention over a shortcut that a recurrent cell renews.
+
+    ``x = act(identity + branch)``; the stage's cell reads the block,
+    ``h, c = DSU(GAP(x), (h, c))``, and gates the shortcut in that context,
+    ``d = DSU(GAP(identity), (h, c))`` (its state is dropped);
+    ``out = x + attention(x, identity * d + excite(identity))``; see
+    :class:`~.layer_attention.LightLayerAttention`. The outputs are not
+    rectified and may be negative.
+
+    Source: Wang et al., `Strengthening Layer Interaction via Dynamic Layer
+    Attention <https://arxiv.org/abs/2406.13392>`_, "DLA-L", as the released
+    code has it: one cell a stage (the text: one for the network); ``excite``,
+    a depthwise 3x3 convolution shared by the stage, which the text lacks; the
+    shortcut in place of the attention output of the block before (eq. 3).
+    Unlike the released code, whose gates for every sample use the context of
+    the batch's first one, a sample's output depends on that sample alone.
+
+    Not to be confused with Deep Layer Aggregation, also called DLA.
+
+    Args:
+        channels (int): Output channels of the blocks.
+        num_blocks (int): Number of blocks.
+        ratio (int): Reduction ratio r of the DSU. Defaults to 20, as in the
+            text for ImageNet and in the released detector; the released
+            ImageNet code has 16, the CIFAR code 4.
+        excite (bool): Whether to add ``excite``. Defaults to True.
+        **kwargs: See :class:`MRLALight`.
+    """
+
+    def __init__(
+        self, channels: int, num_blocks: int, ratio: int = 20, excite: bool = True, **kwargs
+    ) -> None:
+        super().__init__(channels, num_blocks, **kwargs)
+        self.cell = DSUCell(channels, ratio=ratio)
+        self.excite = (
+            nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+            if excite
+            else None
+        )
+
+    def refresh(self, identity: Tensor, state: State) -> Tensor:
+        """Renew the shortcut in the context of the current block.
+
+        Args:
+            identity (Tensor): Shortcut of shape (N, C, H, W).
+            state (Tuple[Tensor, Tensor]): The cell's state after the block.
+
+        Returns:
+            Tensor: Renewed shortcut of shape (N, C, H, W).
+        """
+        gate, _ = self.cell(global_avg_pool(identity), state)
+        refreshed = scale_channels(identity, gate)
+        return refreshed if self.excite is None else refreshed + self.excite(identity)
+
+    def forward(
+        self, branch: Tensor, identity: Tensor, state: Optional[State], index: int
+    ) -> Tuple[Tensor, State]:
+        """See :meth:`LayerInteraction.forward`; the state is (h, c)."""
+        x = self.act(identity + branch)
+        state = self.cell(global_avg_pool(x), state)
+        return x + self.attentions[index](x, self.refresh(identity, state)), state

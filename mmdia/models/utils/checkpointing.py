@@ -1,0 +1,49 @@
+"""Gradient checkpointing that leaves running statistics as they should be."""
+
+from contextlib import contextmanager, nullcontext
+from typing import Callable, ContextManager, Iterator, Tuple
+
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+
+@contextmanager
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Keep the batch norms of a module from updating their running statistics.
+
+    They still normalise as before: with the batch's statistics in training,
+    with the running ones in evaluation.
+
+    Args:
+        module (nn.Module): The module whose batch norms are meant.
+    """
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+def checkpoint_module(module: nn.Module, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Compute a function of a module without keeping its activations.
+
+    The backward pass computes them again. A plain checkpoint would then update
+    the running statistics of batch norms a second time; this one does not.
+
+    Args:
+        module (nn.Module): The module that owns the batch norms in question.
+        function (Callable): What to compute; usually a method of the module.
+        x (Tensor): Its input.
+
+    Returns:
+        Tensor: ``function(x)``.
+    """
+
+    def contexts() -> Tuple[ContextManager, ContextManager]:
+        return nullcontext(), frozen_statistics(module)
+
+    return checkpoint(function, x, use_reentrant=False, context_fn=contexts)

@@ -1,0 +1,52 @@
+"""Arithmetic that must not lose precision under automatic mixed precision."""
+
+from contextlib import nullcontext
+from typing import ContextManager
+
+import torch
+from torch import Tensor
+
+
+def full_precision(x: Tensor) -> ContextManager:
+    """Context that switches autocast off for the device of a tensor.
+
+    Gates are products of a few sigmoids of pooled features: cheap to compute
+    and easily spoiled by half precision.
+
+    Args:
+        x (Tensor): Any tensor on the device in question.
+
+    Returns:
+        ContextManager: The context.
+    """
+    if x.is_meta:
+        return nullcontext()
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def global_avg_pool(x: Tensor) -> Tensor:
+    """Mean over height and width, accumulated in single precision or better.
+
+    In half precision the sum over a large map overflows.
+
+    Args:
+        x (Tensor): Feature map of shape (N, C, H, W).
+
+    Returns:
+        Tensor: Pooled features of shape (N, C), in single precision, or in
+        double precision where ``x`` is.
+    """
+    return x.mean((2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
+
+
+def scale_channels(x: Tensor, gate: Tensor) -> Tensor:
+    """Multiply every channel of every sample by its gate, in the map's dtype.
+
+    Args:
+        x (Tensor): Feature map of shape (N, C, H, W).
+        gate (Tensor): Gate of shape (N, C), or (N, 1) for one gate a sample.
+
+    Returns:
+        Tensor: Scaled map of shape (N, C, H, W).
+    """
+    return x * gate.to(x.dtype)[:, :, None, None]

@@ -1,0 +1,67 @@
+"""Build script; see pyproject.toml for the settings of tools."""
+
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+FOR_MIM = ('configs', 'tools', 'model-index.yml')
+
+
+class BuildWithConfigs(build_py):
+    """Puts configs and tools into ``mmdia/.mim``, where MIM and MMEngine look.
+
+    A wheel gets copies, an editable install links to the source tree.
+    """
+
+    def run(self) -> None:
+        """Build the package, then add what MIM needs."""
+        super().run()
+        package = ROOT if self.editable_mode else Path(self.build_lib)
+        target = package / 'mmdia' / '.mim'
+        if target.is_dir():
+            shutil.rmtree(target)
+        target.mkdir(parents=True)
+        for name in FOR_MIM:
+            self._place(ROOT / name, target / name)
+
+    def _place(self, source: Path, target: Path) -> None:
+        if self.editable_mode:
+            target.symlink_to(Path('..', '..', source.name), target_is_directory=source.is_dir())
+        elif source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__'))
+        else:
+            shutil.copy2(source, target)
+
+
+def read_version() -> str:
+    """The version, without importing the package and all that it needs."""
+    scope: dict = {}
+    exec((ROOT / 'mmdia' / 'version.py').read_text(), scope)
+    return scope['__version__']
+
+
+def read_requirements(name: str) -> list:
+    """Requirements listed in a file of ``requirements/``."""
+    lines = (ROOT / 'requirements' / name).read_text().splitlines()
+    return [line for line in lines if line and not line.startswith(('#', '-'))]
+
+
+setup(
+    name='mmdia',
+    version=read_version(),
+    description='Shared-attention ResNets (DIA, DLA, RLA) for OpenMMLab',
+    long_description=(ROOT / 'README.md').read_text(),
+    long_description_content_type='text/markdown',
+    author='mmdia contributors',
+    license='Apache-2.0',
+    keywords='computer vision, image classification, object detection, attention, ResNet',
+    packages=find_packages(include=('mmdia', 'mmdia.*')),
+    python_requires='>=3.10',
+    install_requires=read_requirements('runtime.txt'),
+    extras_require={'demo': read_requirements('demo.txt'), 'dev': read_requirements('dev.txt')},
+    cmdclass={'build_py': BuildWithConfigs},
+    zip_safe=False,
+)
