@@ -4,7 +4,7 @@ from itertools import accumulate
 from math import ceil, prod
 from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
-import torch
+import numpy as np
 from mmcv.cnn import build_activation_layer, build_conv_layer, build_norm_layer
 from mmengine.model import BaseModule, PretrainedInit
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
@@ -228,7 +228,7 @@ class ResNet(BaseModule):
         self, in_channels: int, base_channels: int, drop_path_rate: float, **kwargs
     ) -> List[List[ResidualBlock]]:
         """Build the blocks of all stages."""
-        rates = iter(torch.linspace(0, drop_path_rate, sum(self.stage_blocks)).tolist())
+        rates = iter(np.linspace(0, drop_path_rate, sum(self.stage_blocks)).tolist())
         stages = []
         for i, num_blocks in enumerate(self.stage_blocks):
             out_channels = base_channels * self.block.expansion * 2**i

@@ -9,23 +9,23 @@ from torch.utils.checkpoint import checkpoint
 
 
 @contextmanager
-def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """Keep the batch norms of a module from updating their running statistics.
-
-    They still normalise as before: with the batch's statistics in training,
-    with the running ones in evaluation.
+def spared_statistics(module: nn.Module) -> Iterator[None]:
+    """Let the batch norms of a module update copies of their running statistics.
 
     Args:
         module (nn.Module): The module whose batch norms are meant.
     """
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = False
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.training]
+    kept = [dict(norm.named_buffers(recurse=False)) for norm in norms]
+    for norm, buffers in zip(norms, kept):
+        for name, buffer in buffers.items():
+            setattr(norm, name, buffer.clone())
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, buffers in zip(norms, kept):
+            for name, buffer in buffers.items():
+                setattr(norm, name, buffer)
 
 
 def checkpoint_module(module: nn.Module, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -44,6 +44,6 @@ def checkpoint_module(module: nn.Module, function: Callable[[Tensor], Tensor], x
     """
 
     def contexts() -> Tuple[ContextManager, ContextManager]:
-        return nullcontext(), frozen_statistics(module)
+        return nullcontext(), spared_statistics(module)
 
     return checkpoint(function, x, use_reentrant=False, context_fn=contexts)

@@ -1,0 +1,3 @@
+_base_ = 'mmpretrain::resnet/resnet50_8xb32_in1k.py'
+
+model = dict(backbone=dict(type='mmdia.DIAResNet', ratio=20))

@@ -1,0 +1,112 @@
+"""What the training and testing tools share: options, config and runner."""
+
+import os
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Iterator
+
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+
+def add_common_arguments(parser: ArgumentParser) -> None:
+    """Add the options that every tool takes.
+
+    Args:
+        parser (ArgumentParser): The tool's parser.
+    """
+    parser.add_argument('--work-dir', help='folder for logs, checkpoints and results')
+    parser.add_argument('--amp', action='store_true', help='compute in automatic mixed precision')
+    parser.add_argument(
+        '--no-pin-memory', action='store_true', help='do not pin the memory of data loaders'
+    )
+    parser.add_argument(
+        '--no-persistent-workers',
+        action='store_true',
+        help='start the workers of data loaders anew every epoch',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='entries to change in the config, such as model.backbone.depth=18 or key="[a,b]"; '
+        'no white space within a value',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    # torchrun sets the variable; torch.distributed.launch passes the option.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def read_config(args: Namespace) -> Config:
+    """Read a config file and apply the common options.
+
+    Args:
+        args (Namespace): Parsed options, with ``config`` for the file.
+
+    Returns:
+        Config: The config. Its ``work_dir`` is that of the options, of the
+        file, or ``work_dirs/<name of the file>``.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
+    cfg.merge_from_dict(args.cfg_options)
+    set_loader_options(cfg, args.no_pin_memory, args.no_persistent_workers)
+    return cfg
+
+
+def is_detection(cfg: Config) -> bool:
+    """Whether a config is one of MMDetection, rather than of MMPretrain."""
+    return cfg.get('default_scope') == 'mmdet'
+
+
+def data_loaders(cfg: Config) -> Iterator[ConfigDict]:
+    """The configs of all data loaders that a config has."""
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if cfg.get(name) is not None:
+            yield cfg[name]
+
+
+def set_loader_options(cfg: Config, no_pin_memory: bool, no_persistent_workers: bool) -> None:
+    """Complete the configs of data loaders.
+
+    Loaders of MMPretrain's configs rely on its tools to name their collate
+    function; MMDetection's come complete.
+
+    Args:
+        cfg (Config): The config to change.
+        no_pin_memory (bool): Whether to switch pinned memory off.
+        no_persistent_workers (bool): Whether to switch persistent workers off.
+    """
+    for loader in data_loaders(cfg):
+        if not is_detection(cfg):
+            loader.setdefault('collate_fn', dict(type='default_collate'))
+            loader.setdefault('pin_memory', True)
+            loader.setdefault('persistent_workers', loader.get('num_workers', 0) > 0)
+        if no_pin_memory:
+            loader.pin_memory = False
+        if no_persistent_workers:
+            loader.persistent_workers = False
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner that a config asks for.
+
+    Args:
+        cfg (Config): A complete config.
+
+    Returns:
+        Runner: The runner; MMEngine's own unless the config has a
+        ``runner_type``.
+    """
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

@@ -1,0 +1,36 @@
+"""Small models for tests."""
+
+import torch
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
+
+from mmdia.apis import list_interactions
+from mmdia.models import ResNet
+
+INTERACTIONS = list_interactions()
+DEPTHS = (18, 50)
+# Arguments with which a method fits stages of 8 channels.
+SLIM = {
+    'mmdia.DIALSTM': dict(ratio=4),
+    'mmdia.DLALight': dict(ratio=4, head_channels=8),
+    'mmdia.MRLALight': dict(head_channels=8),
+    'mmdia.RLA': dict(ratio=1),
+}
+
+
+def slim_resnet(interaction, depth=18, interaction_args=(), **kwargs):
+    """A network of width 8 and up, with all weights and statistics at random."""
+    cfg = dict(type=interaction, **SLIM.get(interaction, {}), **dict(interaction_args))
+    model = ResNet(depth, cfg, base_channels=8, **kwargs)
+    model.init_weights()
+    return model
+
+
+def randomize(model):
+    """Give every norm random weights and statistics, so that none hides an error."""
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, 0, 0.1)
+            torch.nn.init.normal_(module.running_mean, 0, 0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return model

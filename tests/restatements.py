@@ -1,0 +1,174 @@
+"""The papers' formulas written a second time, as plain loops over blocks.
+
+Independent of the modules they check: they read the halves of each block and
+the tensors of a state dict, and nothing else. Formulas: DIANet, eq. 1 to 4 and
+its released cell; DLA-L as in the released code with a context for each
+sample; RLA, eq. 1 to 5.
+"""
+
+import numpy as np
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def bottleneck(weights, name, x):
+    """Two linear layers with a ReLU: ``name.0`` and ``name.2``."""
+    narrow = relu(x @ weights[f'{name}.0.weight'].T + weights[f'{name}.0.bias'])
+    return narrow @ weights[f'{name}.2.weight'].T + weights[f'{name}.2.bias']
+
+
+def split(gates, parts):
+    width = gates.shape[1] // parts
+    return [gates[:, i * width : (i + 1) * width] for i in range(parts)]
+
+
+def dia_cell(weights, name, y, h, s):
+    gates = bottleneck(weights, f'{name}.input_gates', y)
+    gates = gates + bottleneck(weights, f'{name}.hidden_gates', h)
+    i, f, g, o = split(gates, 4)
+    s = sigmoid(f) * s + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * sigmoid(s), s
+
+
+def dsu_cell(weights, name, y, h, s):
+    gates = bottleneck(weights, f'{name}.input_gates', y)
+    gates = gates + bottleneck(weights, f'{name}.hidden_gates', h)
+    i, f, g = split(gates, 3)
+    s = sigmoid(f) * s + sigmoid(i) * np.tanh(g)
+    return sigmoid(s), s
+
+
+def lstm_cell(weights, name, y, h, s):
+    gates = y @ weights[f'{name}.input_gates.weight'].T + weights[f'{name}.input_gates.bias']
+    gates = gates + h @ weights[f'{name}.hidden_gates.weight'].T
+    gates = gates + weights[f'{name}.hidden_gates.bias']
+    i, f, g, o = split(gates, 4)
+    s = sigmoid(f) * s + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(s), s
+
+
+def pool(x):
+    return x.mean(axis=(2, 3))
+
+
+def channel_conv(kernel, y):
+    """Cross-correlation along the channels, zero-padded: kernel (1, 1, k), y (N, C)."""
+    taps = kernel.reshape(-1)
+    reach = len(taps) // 2
+    padded = np.pad(y, ((0, 0), (reach, reach)))
+    return sum(tap * padded[:, i : i + y.shape[1]] for i, tap in enumerate(taps))
+
+
+def depthwise_conv(kernel, x):
+    """3x3 cross-correlation a channel, zero-padded: kernel (C, 1, 3, 3), x (N, C, H, W)."""
+    height, width = x.shape[2:]
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    out = np.zeros_like(x)
+    for i in range(3):
+        for j in range(3):
+            tap = kernel[:, 0, i, j][None, :, None, None]
+            out += tap * padded[:, :, i : i + height, j : j + width]
+    return out
+
+
+def batch_norm(weights, name, x):
+    """In evaluation mode."""
+    mean, var, weight, bias = (
+        weights[f'{name}.{key}'][None, :, None, None]
+        for key in ('running_mean', 'running_var', 'weight', 'bias')
+    )
+    return (x - mean) / np.sqrt(var + 1e-5) * weight + bias
+
+
+def plain(weights, blocks):
+    x = blocks.start
+    for block in blocks:
+        branch, identity = block(x)
+        x = relu(identity + branch)
+    return x
+
+
+def dia(weights, blocks):
+    x = blocks.start
+    for block in blocks:
+        branch, identity = block(x)
+        if block.starts_stage:
+            h = s = np.zeros(branch.shape[:2])
+        h, s = dia_cell(weights, f'{block.stage}.interaction.cell', pool(branch), h, s)
+        x = relu(identity + branch * h[:, :, None, None])
+    return x
+
+
+def resample(y, length):
+    """Means of equal groups, or every entry repeated."""
+    count, channels = y.shape
+    if channels >= length:
+        return y.reshape(count, length, channels // length).mean(2)
+    return np.repeat(y, length // channels, axis=1)
+
+
+def rla(weights, blocks):
+    x = blocks.start
+    length = weights['interaction.cell.input_gates.weight'].shape[1]
+    size = weights['interaction.cell.hidden_gates.weight'].shape[1]
+    h = s = np.zeros((len(x), size))
+    for number, block in enumerate(blocks):
+        branch, identity = block(x)
+        h, s = lstm_cell(weights, 'interaction.cell', resample(pool(branch), length), h, s)
+        alpha = sigmoid(bottleneck(weights, f'interaction.heads.{number}', h))
+        x = relu(identity + alpha[:, :, None, None] * branch)
+    return x
+
+
+def light_attention(weights, name, x, previous, head_channels=32):
+    y = pool(x)
+    product = channel_conv(weights[f'{name}.query.weight'], y)
+    product = product * channel_conv(weights[f'{name}.key.weight'], y)
+    own = depthwise_conv(weights[f'{name}.value.weight'], x)
+    for start in range(0, x.shape[1], head_channels):
+        head = slice(start, start + head_channels)
+        score = product[:, head].sum(1) / np.sqrt(head_channels)
+        own[:, head] *= sigmoid(score)[:, None, None, None]
+    mixed = own + weights[f'{name}.previous_weight'][None] * previous
+    return batch_norm(weights, f'{name}.norm', mixed)
+
+
+def mrla_light(weights, blocks):
+    x = blocks.start
+    for block in blocks:
+        branch, identity = block(x)
+        x = relu(identity + branch)
+        name = f'{block.stage}.interaction.attentions.{block.index}'
+        x = x + light_attention(weights, name, x, identity)
+    return x
+
+
+def dla_light(weights, blocks):
+    x = blocks.start
+    for block in blocks:
+        branch, identity = block(x)
+        if block.starts_stage:
+            h = s = np.zeros(branch.shape[:2])
+        name = f'{block.stage}.interaction'
+        x = relu(identity + branch)
+        h, s = dsu_cell(weights, f'{name}.cell', pool(x), h, s)
+        gate, _ = dsu_cell(weights, f'{name}.cell', pool(identity), h, s)
+        renewed = identity * gate[:, :, None, None]
+        renewed = renewed + depthwise_conv(weights[f'{name}.excite.weight'], identity)
+        x = x + light_attention(weights, f'{name}.attentions.{block.index}', x, renewed)
+    return x
+
+
+RESTATEMENTS = {
+    'mmdia.LayerInteraction': plain,
+    'mmdia.DIALSTM': dia,
+    'mmdia.RLA': rla,
+    'mmdia.MRLALight': mrla_light,
+    'mmdia.DLALight': dla_light,
+}

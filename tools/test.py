@@ -1,0 +1,112 @@
+"""Evaluate a checkpoint of MMPretrain or MMDetection by a config.
+
+Takes every option of both libraries' tools.
+"""
+
+from argparse import ArgumentParser, Namespace
+from copy import deepcopy
+
+import mmengine
+from mmengine.config import Config, ConfigDict
+from mmengine.evaluator import DumpResults
+from mmengine.runner import Runner
+
+from mmdia.apis.command_line import (
+    add_common_arguments,
+    build_runner,
+    is_detection,
+    read_config,
+)
+
+
+def parse_args() -> Namespace:
+    """Read the command line."""
+    parser = ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file or URL')
+    parser.add_argument('--out', metavar='FILE', help='file for the results (.pkl)')
+    parser.add_argument(
+        '--out-item',
+        choices=['metrics', 'pred'],
+        default='pred',
+        help='what to write to --out: predictions (default) or metrics (.pkl, .json or .yml)',
+    )
+    parser.add_argument('--show', action='store_true', help='show results in a window')
+    parser.add_argument('--show-dir', metavar='DIR', help='folder for images of the results')
+    parser.add_argument('--interval', type=int, default=1, help='show every n-th image')
+    parser.add_argument(
+        '--wait-time', type=float, default=2, help='seconds for which a window is shown'
+    )
+    parser.add_argument('--tta', action='store_true', help='augment the images of the test')
+    add_common_arguments(parser)
+    args = parser.parse_args()
+    if args.out and args.out_item == 'pred' and not args.out.endswith(('.pkl', '.pickle')):
+        parser.error(f'--out must end in .pkl or .pickle for predictions, got {args.out}')
+    return args
+
+
+def show_results(cfg: Config, args: Namespace) -> None:
+    """Set the visualization hook of either library as the options ask."""
+    hook = cfg.default_hooks.get('visualization')
+    if hook is None:
+        raise SystemExit(f'--show, --show-dir: {args.config} has no default_hooks.visualization')
+    hook.update(show=args.show, wait_time=args.wait_time, interval=args.interval)
+    if is_detection(cfg):
+        hook.update(draw=True, test_out_dir=args.show_dir)
+    else:
+        hook.update(enable=True, out_dir=args.show_dir)
+
+
+def augment_tests(cfg: Config) -> None:
+    """Average predictions over flips, unless the config has its own augmentation."""
+    dataset = cfg.test_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    if 'tta_pipeline' not in cfg:
+        flips = [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)]
+        pack = deepcopy(dataset.pipeline[-1])
+        if is_detection(cfg):
+            pack.meta_keys = (*pack.get('meta_keys', ()), 'flip', 'flip_direction')
+        augmentation = dict(type='TestTimeAug', transforms=[flips, [pack]])
+        cfg.tta_pipeline = [*dataset.pipeline[:-1], augmentation]
+    if 'tta_model' not in cfg:
+        nms = dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)
+        cfg.tta_model = (
+            dict(type='DetTTAModel', tta_cfg=nms)
+            if is_detection(cfg)
+            else dict(type='AverageClsScoreTTA')
+        )
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+    dataset.pipeline = cfg.tta_pipeline
+
+
+def dump_predictions(runner: Runner, path: str) -> None:
+    """Make a runner write the predictions of its test to a file."""
+    if is_detection(runner.cfg):
+        from mmdet.evaluation import DumpDetResults as Dump
+    else:
+        Dump = DumpResults
+    runner.test_evaluator.metrics.append(Dump(out_file_path=path))
+
+
+def main() -> None:
+    """Test."""
+    args = parse_args()
+    cfg = read_config(args)
+    cfg.load_from = args.checkpoint
+    if args.amp:
+        cfg.test_cfg.fp16 = True
+    if args.show or args.show_dir:
+        show_results(cfg, args)
+    if args.tta:
+        augment_tests(cfg)
+    runner = build_runner(cfg)
+    if args.out and args.out_item == 'pred':
+        dump_predictions(runner, args.out)
+    metrics = runner.test()
+    if args.out and args.out_item == 'metrics':
+        mmengine.dump(metrics, args.out)
+
+
+if __name__ == '__main__':
+    main()
