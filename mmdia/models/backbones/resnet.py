@@ -133,8 +133,8 @@ class ResNet(BaseModule):
             stem_channels = base_channels
         for name, value in dict(
             in_channels=in_channels,
-            stem_channels=stem_channels,
             base_channels=base_channels,
+            stem_channels=stem_channels,
             num_stages=num_stages,
         ).items():
             check_positive_int(name, value)

@@ -1,0 +1,68 @@
+# Two commands do everything, each from nothing: `make demo` and `make test`.
+# They can be interrupted and run again; what is installed is not installed twice.
+
+PYTHON ?= python3
+VENV ?= .venv
+# An optional folder of prebuilt wheels, which spares compiling MMCV's ops.
+WHEELHOUSE ?=
+DEMO_ARGS ?=
+TEST_ARGS ?= -n auto
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --constraint requirements/constraints.txt \
+	$(if $(WHEELHOUSE),--find-links $(abspath $(WHEELHOUSE)))
+EXTRAS := .[demo,dev]
+# $(call timed,what,command): say what happens and how long it took.
+timed = @echo "==> $(1)"; start=$$(date +%s); { $(2); } && \
+	echo "    done in $$(($$(date +%s) - start)) s"
+
+.PHONY: help demo test lint setup clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    train a classifier and a detector on small data, show the results"
+	@echo "make test    run all tests"
+	@echo "make lint    check format and style"
+	@echo "make setup   only install everything into $(VENV)"
+	@echo "make clean   remove $(VENV) and the results of runs"
+	@echo "Options: PYTHON=python3.12  WHEELHOUSE=DIR  DEMO_ARGS=--quick  TEST_ARGS='-k dia'"
+
+demo: setup
+	@$(BIN)/python tools/demo.py $(DEMO_ARGS)
+
+test: setup
+	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+lint: setup
+	@$(BIN)/pre-commit run --all-files
+
+setup: $(VENV)/mmdia.done
+
+$(VENV)/python.done:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' || \
+		{ echo "mmdia's environment needs Python 3.10 to 3.12: make PYTHON=python3.12 ..."; exit 1; }
+	$(call timed,Creating the environment $(VENV),$(PYTHON) -m venv $(VENV) || \
+		{ echo "On Debian and Ubuntu: apt install python3-venv python3-dev"; exit 1; })
+	@touch $@
+
+$(VENV)/torch.done: requirements/torch.txt requirements/constraints.txt $(VENV)/python.done
+	$(call timed,Installing PyTorch (5 GB on disk; some minutes),\
+		$(INSTALL) --upgrade pip && $(INSTALL) --requirement requirements/torch.txt)
+	@touch $@
+
+# MMCV compiles against the installed torch, hence no build isolation. Where the
+# system lacks OpenGL, the headless build of OpenCV takes the place of the other.
+$(VENV)/openmmlab.done: requirements/openmmlab.txt $(VENV)/torch.done
+	$(call timed,Installing OpenMMLab (compiling MMCV takes about 10 minutes; a wheel in WHEELHOUSE spares it),\
+		MMCV_WITH_OPS=1 $(INSTALL) --no-build-isolation --requirement requirements/openmmlab.txt)
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || \
+		$(INSTALL) --force-reinstall --no-deps opencv-python-headless
+	@touch $@
+
+$(VENV)/mmdia.done: setup.py $(wildcard requirements/*.txt) $(VENV)/openmmlab.done
+	$(call timed,Installing mmdia,$(INSTALL) --no-build-isolation --editable '$(EXTRAS)')
+	@touch $@
+
+clean:
+	rm -rf $(VENV) work_dirs build *.egg-info mmdia/.mim
