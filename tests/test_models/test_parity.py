@@ -55,3 +55,13 @@ def test_names_and_shapes_are_those_of_torchvision(depth, interaction):
         theirs = TORCHVISION[depth]().state_dict()
     trunk = {k: v.shape for k, v in ours.items() if 'interaction' not in k.split('.')}
     assert trunk == {k: v.shape for k, v in theirs.items() if not k.startswith('fc.')}
+
+
+@pytest.mark.parametrize('depth', (50, 101, 152))
+def test_layer_depths_are_those_of_mmpretrain(depth):
+    with torch.device('meta'):
+        ours, theirs = ResNet(depth), object.__new__(MMPretrainResNet)
+    theirs.__dict__['stage_blocks'] = ours.stage_blocks
+    for name in [*(f'backbone.{key}' for key in ours.state_dict()), 'head.fc.weight']:
+        expected = theirs.get_layer_depth(name, 'backbone.')
+        assert ours.get_layer_depth(name, 'backbone.') == expected

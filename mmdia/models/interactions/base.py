@@ -32,7 +32,8 @@ class LayerInteraction(BaseModule):
         identity_init (bool): Whether :meth:`init_weights` makes the network
             compute exactly what the plain one does, to start from a
             pretrained plain trunk. By default weights start as in the paper,
-            for training from scratch.
+            for training from scratch. Weights that are loaded later decide for
+            themselves: the state dict says how they started.
         init_cfg (dict | list[dict], optional): Initialization config.
             Defaults to None.
 

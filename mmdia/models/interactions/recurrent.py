@@ -2,6 +2,7 @@
 
 from typing import Optional, Tuple
 
+import torch
 from torch import Tensor
 
 from mmdia.registry import MODELS
@@ -37,8 +38,8 @@ class DIALSTM(LayerInteraction):
     def __init__(self, channels: int, num_blocks: int, ratio: int = 20, **kwargs) -> None:
         super().__init__(channels, num_blocks, **kwargs)
         self.cell = DIACell(channels, ratio=ratio)
-        # With all gates at zero, h = sigmoid(0) * sigmoid(0).
-        self.gate_scale = 4.0 if self.identity_init else 1.0
+        # Weights that started from the identity go with its scale.
+        self.register_buffer('gate_scale', torch.ones(()))
 
     def forward(
         self, branch: Tensor, identity: Tensor, state: Optional[State], index: int
@@ -49,5 +50,6 @@ class DIALSTM(LayerInteraction):
         return self.act(identity + gated), state
 
     def init_identity(self) -> None:
-        """Zero the gates' pre-activations."""
+        """Zero the gates' pre-activations, where h = sigmoid(0)^2, and undo that factor."""
         self.cell.zero_gates()
+        self.gate_scale.fill_(4)

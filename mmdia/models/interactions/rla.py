@@ -110,8 +110,8 @@ class RLA(LayerInteraction):
             )
             for _ in range(sum(num_blocks))
         )
-        # With the heads' last layers at zero, alpha = sigmoid(0).
-        self.gate_scale = 2.0 if self.identity_init else 1.0
+        # Weights that started from the identity go with its scale.
+        self.register_buffer('gate_scale', torch.ones(()))
 
     def forward(
         self, branch: Tensor, identity: Tensor, state: Optional[State], index: int
@@ -124,7 +124,8 @@ class RLA(LayerInteraction):
         return self.act(identity + scale_channels(branch, self.gate_scale * alpha)), state
 
     def init_identity(self) -> None:
-        """Zero the last layer of every head."""
+        """Zero the last layer of every head, where alpha = sigmoid(0), and undo that factor."""
         for head in self.heads:
             nn.init.zeros_(head[-1].weight)
             nn.init.zeros_(head[-1].bias)
+        self.gate_scale.fill_(2)

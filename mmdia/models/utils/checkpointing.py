@@ -3,6 +3,7 @@
 from contextlib import contextmanager, nullcontext
 from typing import Callable, ContextManager, Iterator, Tuple
 
+import torch
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -42,6 +43,9 @@ def checkpoint_module(module: nn.Module, function: Callable[[Tensor], Tensor], x
     Returns:
         Tensor: ``function(x)``.
     """
+    if torch.compiler.is_compiling():
+        # The compiler updates statistics once by itself, and takes no contexts.
+        return checkpoint(function, x, use_reentrant=False)
 
     def contexts() -> Tuple[ContextManager, ContextManager]:
         return nullcontext(), spared_statistics(module)

@@ -1,0 +1,128 @@
+"""Pretrained weights: what is loaded, what is refused, and what is then frozen."""
+
+import pytest
+import torch
+from torch import nn
+
+from mmdia.models import DIAResNet, DLAResNet, ResNet
+
+from ..helpers import INTERACTIONS, randomize, slim_resnet
+
+SLIM = dict(depth=18, base_channels=8)
+SLIM_DLA = dict(**SLIM, ratio=4, head_channels=8)
+
+
+@pytest.fixture
+def save(tmp_path):
+    def save_checkpoint(state):
+        path = tmp_path / 'checkpoint.pth'
+        torch.save(state, path)
+        return str(path)
+
+    return save_checkpoint
+
+
+def pretrained(checkpoint, **kwargs):
+    return dict(type='Pretrained', checkpoint=checkpoint, **kwargs)
+
+
+@pytest.mark.parametrize('wrap', ('bare', 'backbone', 'module', 'list'))
+def test_plain_trunk_loads_bit_identically(save, wrap):
+    trunk = randomize(ResNet(**SLIM)).eval()
+    prefix = {'backbone': 'backbone.', 'module': 'module.backbone.'}.get(wrap, '')
+    state = {f'{prefix}{k}': v for k, v in trunk.state_dict().items()}
+    state[f'{"fc" if not prefix else "head.fc"}.weight'] = torch.zeros(2, 2)
+    cfg = pretrained(save(state if wrap == 'bare' else dict(state_dict=state)))
+    if wrap == 'list':
+        # A list that initialises too must not undo what was loaded.
+        cfg = [*ResNet.default_init_cfg, cfg]
+    model = DIAResNet(**SLIM, ratio=4, identity_init=True, init_cfg=cfg)
+    model.init_weights()
+    x = torch.randn(1, 3, 64, 64)
+    assert torch.equal(model.eval()(x)[0], trunk(x)[0])
+
+
+@pytest.mark.parametrize('started', (False, True))
+@pytest.mark.parametrize('interaction', INTERACTIONS)
+@torch.no_grad()
+def test_attended_checkpoint_restores_the_interactions(save, interaction, started):
+    source = randomize(slim_resnet(interaction, interaction_args=dict(identity_init=started)))
+    for p in source.parameters():
+        p += 0.01 * torch.randn_like(p)
+    # However the other model starts, the weights decide.
+    for identity_init in (False, True):
+        model = slim_resnet(
+            interaction,
+            interaction_args=dict(identity_init=identity_init),
+            init_cfg=pretrained(save(source.state_dict())),
+        )
+        x = torch.randn(1, 3, 64, 64)
+        assert torch.equal(model.eval()(x)[0], source.eval()(x)[0])
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    (
+        (lambda s: s.pop('layer2.0.conv1.weight'), 'layer2.0.conv1.weight: missing'),
+        (
+            lambda s: s.update({'conv1.weight': torch.zeros(8, 1, 7, 7)}),
+            r'conv1.weight: \(8, 1, 7, 7\) in the checkpoint, \(8, 3, 7, 7\) in the model',
+        ),
+        (lambda s: s.clear(), 'bn1.bias: missing'),
+    ),
+)
+def test_incomplete_trunk_is_refused_and_nothing_changed(save, change, message):
+    state = ResNet(**SLIM).state_dict()
+    change(state)
+    model = DIAResNet(**SLIM, ratio=4, init_cfg=pretrained(save(state)))
+    before = {k: v.clone() for k, v in model.state_dict().items() if 'running' in k}
+    with pytest.raises(ValueError, match=message):
+        model.init_weights()
+    assert all(torch.equal(model.state_dict()[k], v) for k, v in before.items())
+
+
+def test_misshapen_interaction_is_refused(save):
+    state = DIAResNet(**SLIM, ratio=2).state_dict()
+    model = DIAResNet(**SLIM, ratio=4, init_cfg=pretrained(save(state)))
+    with pytest.raises(ValueError, match=r'layer1\.interaction\.cell'):
+        model.init_weights()
+
+
+def test_wrong_prefix_is_refused(save):
+    cfg = pretrained(save(ResNet(**SLIM).state_dict()), prefix='encoder')
+    with pytest.raises(ValueError, match=r"prefix 'encoder\.' fits no key"):
+        ResNet(**SLIM, init_cfg=cfg).init_weights()
+
+
+@pytest.mark.parametrize('attended', (False, True))
+def test_interactions_are_frozen_only_with_weights_of_their_own(save, attended):
+    source = DLAResNet(**SLIM_DLA) if attended else ResNet(**SLIM)
+    model = DLAResNet(
+        **SLIM_DLA,
+        frozen_stages=2,
+        norm_eval=True,
+        init_cfg=pretrained(save(source.state_dict())),
+    )
+    model.init_weights()
+    # A checkpoint that is resumed does not change the policy.
+    model.load_state_dict(DLAResNet(**SLIM_DLA).state_dict())
+    model.train()
+    for name, p in model.named_parameters():
+        in_frozen_stage = name.startswith(('conv1.', 'bn1.', 'layer1.', 'layer2.'))
+        in_interaction = 'interaction' in name.split('.')
+        assert p.requires_grad != (in_frozen_stage and (attended or not in_interaction)), name
+    for name, module in model.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.training == (not attended and 'interaction' in name.split('.')), name
+
+
+def test_init_weights_of_the_paper():
+    model = DLAResNet(**SLIM_DLA)
+    model.init_weights()
+    block = next(model.layer1.blocks())
+    assert not block.bn2.weight.any() and (block.bn1.weight == 1).all()
+    # Kaiming, fan out: the variance of a 3x3 convolution of C channels is 2 / (9 C).
+    weights = torch.cat([b.conv2.weight.flatten() for b in model.layer4.blocks()])
+    assert weights.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.02)
+    value = model.layer4.interaction.attentions[0].value.weight
+    assert value.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.15)

@@ -1,0 +1,104 @@
+"""The tools, run as users run them, for both libraries."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import mmengine
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DIGITS = dict(
+    config='configs/demo/dia-resnet18_digits.py',
+    options=(
+        'train_dataloader.dataset.indices=128',
+        'train_dataloader.batch_size=64',
+        'val_dataloader.dataset.indices=32',
+        'test_dataloader.dataset.indices=32',
+    ),
+    metric='accuracy/top1',
+)
+SHAPES = dict(
+    config='configs/demo/faster-rcnn_dia-r18_fpn_shapes.py',
+    options=(
+        'train_dataloader.dataset.num_images=8',
+        'val_dataloader.dataset.num_images=4',
+        'test_dataloader.dataset.num_images=4',
+        'train_cfg.val_interval=1',
+        # An untrained detector finds something only if asked for little confidence.
+        'model.test_cfg.rcnn.score_thr=0.0',
+        'model.roi_head.bbox_head.num_classes=3',
+    ),
+    metric='coco/bbox_mAP',
+)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+
+    def run_tool(tool, *args):
+        command = [sys.executable, str(ROOT / 'tools' / tool), *map(str, args)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout + done.stderr
+
+    return run_tool
+
+
+@pytest.mark.parametrize('task', (DIGITS, SHAPES), ids=('classification', 'detection'))
+def test_train_resume_and_test(run, tmp_path, task):
+    work_dir = tmp_path / 'run'
+    options = ('--work-dir', work_dir, '--cfg-options', *task['options'])
+
+    run('train.py', task['config'], *options, 'train_cfg.max_epochs=1')
+    checkpoint = Path((work_dir / 'last_checkpoint').read_text())
+    assert checkpoint == work_dir / 'epoch_1.pth' and checkpoint.is_file()
+
+    log = run('train.py', task['config'], '--resume', *options, 'train_cfg.max_epochs=2')
+    assert f'Load checkpoint from {checkpoint}' in log and 'resumed epoch: 1' in log
+    assert not checkpoint.exists()
+    checkpoint = work_dir / 'epoch_2.pth'
+
+    shown, out = tmp_path / 'shown', tmp_path / 'metrics.json'
+    args = (task['config'], checkpoint, '--show-dir', shown, '--out', out, '--out-item', 'metrics')
+    run('test.py', *args, *options)
+    metrics = json.loads(out.read_text())
+    assert task['metric'] in metrics
+    count = 32 if task is DIGITS else 4
+    assert len(list(tmp_path.rglob('shown/**/*.*g'))) == count
+
+    out = tmp_path / 'predictions.pkl'
+    run('test.py', task['config'], checkpoint, '--out', out, '--tta', *options)
+    assert len(mmengine.load(out)) == count
+
+
+def test_no_validate_and_auto_scale_lr(run, tmp_path):
+    options = ('--work-dir', tmp_path / 'run', '--cfg-options', *DIGITS['options'])
+    log = run(
+        'train.py',
+        DIGITS['config'],
+        '--no-validate',
+        '--auto-scale-lr',
+        *options,
+        'train_cfg.max_epochs=1',
+        'auto_scale_lr.base_batch_size=256',
+    )
+    assert 'Epoch(val)' not in log
+    assert 'Scaling the original LR by 0.25' in log
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    (
+        (('train.py', DIGITS['config'], '--auto-scale-lr'), 'has no auto_scale_lr.base_batch_size'),
+        (('train.py', 'no_such_config.py'), 'no_such_config.py'),
+        (('test.py', DIGITS['config'], 'x.pth', '--out', 'x.txt'), '--out must end in .pkl'),
+    ),
+)
+def test_bad_options(args, message):
+    tool, *rest = args
+    command = [sys.executable, str(ROOT / 'tools' / tool), *rest]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode != 0 and message in done.stderr
