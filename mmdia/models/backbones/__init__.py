@@ -1,3 +1,4 @@
+from .base import ResidualBackbone
 from .blocks import BasicBlock, Bottleneck, ResidualBlock
 from .named import DIAResNet, DLAResNet, RLAResNet
 from .resnet import ResNet
@@ -10,6 +11,7 @@ __all__ = [
     'DLAResNet',
     'RLAResNet',
     'ResNet',
+    'ResidualBackbone',
     'ResidualBlock',
     'Stage',
 ]

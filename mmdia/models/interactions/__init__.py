@@ -1,5 +1,5 @@
 from .base import LayerInteraction
-from .build import build_interaction, interaction_class, list_interactions
+from .build import PLAIN, build_interaction, interaction_class, list_interactions
 from .dynamic import DLALight
 from .layer_attention import MRLALight
 from .recurrent import DIALSTM
@@ -7,6 +7,7 @@ from .rla import RLA
 
 __all__ = [
     'DIALSTM',
+    'PLAIN',
     'RLA',
     'DLALight',
     'LayerInteraction',

@@ -1,0 +1,228 @@
+"""What all residual trunks have in common."""
+
+from itertools import accumulate
+from math import ceil
+from typing import Iterator, List, Optional, Sequence, Tuple, Union
+
+from mmengine.model import BaseModule, PretrainedInit
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
+from torch import Tensor, nn
+
+from ..interactions import PLAIN, LayerInteraction, build_interaction, interaction_class
+from ..utils import load_pretrained
+from .blocks import ResidualBlock
+from .stage import Stage
+
+
+class ResidualBackbone(BaseModule):
+    """A stem, then stages of residual blocks that a layer interaction joins.
+
+    Subclasses build the stem, list its modules (:meth:`stem_modules`), set
+    ``stride``, that of the whole network, and hand the blocks to
+    :meth:`add_stages`.
+
+    Args:
+        num_stages (int): Number of stages.
+        out_indices (Sequence[int], optional): Stages whose outputs are
+            returned. Defaults to the last one.
+        frozen_stages (int): Number of stages, with the stem, whose trunk is
+            frozen and in evaluation mode; 0 freezes the stem alone, -1
+            nothing. Interactions are frozen with their stage only where
+            ``init_cfg`` loaded weights for them. Defaults to -1.
+        norm_eval (bool): Whether batch norms use their running statistics in
+            training too; those of interactions only where ``init_cfg`` loaded
+            weights for them. Defaults to False.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults
+            to Kaiming-normal (fan out) convolutions and norms of weight 1.
+
+    Raises:
+        ValueError: If ``out_indices`` or ``frozen_stages`` are not stages.
+    """
+
+    default_init_cfg = [
+        dict(type='Kaiming', layer='Conv2d'),
+        dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
+    ]
+
+    def __init__(
+        self,
+        num_stages: int,
+        out_indices: Optional[Sequence[int]] = None,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        init_cfg: Optional[Union[dict, list]] = None,
+    ) -> None:
+        super().__init__(self.default_init_cfg if init_cfg is None else init_cfg)
+        self.num_stages = num_stages
+        self.out_indices = (num_stages - 1,) if out_indices is None else tuple(out_indices)
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+        self._trained_interactions: List[LayerInteraction] = []
+        if not self.out_indices or any(i not in range(num_stages) for i in self.out_indices):
+            raise ValueError(
+                f'out_indices must be stages in 0 ... {num_stages - 1}, got {self.out_indices}'
+            )
+        if frozen_stages not in range(-1, num_stages + 1):
+            raise ValueError(f'frozen_stages must be in -1 ... {num_stages}, got {frozen_stages!r}')
+
+    def add_stages(
+        self,
+        blocks: Sequence[Sequence[ResidualBlock]],
+        channels: Sequence[int],
+        interaction: Optional[dict],
+        **kwargs,
+    ) -> None:
+        """Join the blocks of each stage by its own or by one common interaction.
+
+        Args:
+            blocks (Sequence[Sequence[ResidualBlock]]): The blocks, by stage.
+            channels (Sequence[int]): Output channels of the blocks, by stage.
+            interaction (dict, optional): Config of the interaction; None for
+                the plain residual sum.
+            **kwargs: See :func:`build_interaction`.
+        """
+        interaction = PLAIN if interaction is None else interaction
+        self.stage_blocks = tuple(map(len, blocks))
+        self.interaction = None
+        if interaction_class(interaction).scope == 'network':
+            self.interaction = build_interaction(interaction, channels, self.stage_blocks, **kwargs)
+            first = accumulate(self.stage_blocks, initial=0)
+            stages = [Stage(b, first_index=i) for b, i in zip(blocks, first)]
+        else:
+            stages = [
+                Stage(b, build_interaction(interaction, c, len(b), **kwargs))
+                for b, c in zip(blocks, channels)
+            ]
+        for i, stage in enumerate(stages, 1):
+            self.add_module(f'layer{i}', stage)
+        self._freeze_stages()
+
+    def stem_modules(self) -> Sequence[nn.Module]:
+        """The modules of the stem, in the order in which they are applied."""
+        raise NotImplementedError
+
+    def stages(self) -> List[Stage]:
+        """The stages in their order."""
+        return [getattr(self, f'layer{i + 1}') for i in range(self.num_stages)]
+
+    def interactions(self) -> List[LayerInteraction]:
+        """The interactions, one a stage or one in all."""
+        return [m for m in self.modules() if isinstance(m, LayerInteraction)]
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+        """Compute the feature maps.
+
+        Args:
+            x (Tensor): Images of shape (N, C, H, W).
+
+        Returns:
+            Tuple[Tensor]: A map of shape (N, C_i, H / s_i, W / s_i), rounded
+            up, for each stage i of ``out_indices``.
+
+        Raises:
+            ValueError: If the images are smaller than the network's stride.
+        """
+        if min(x.shape[-2:]) < self.stride:
+            raise ValueError(
+                f'images must be at least as large as the stride of the network, {self.stride}, '
+                f'got {tuple(x.shape[-2:])}'
+            )
+        for module in self.stem_modules():
+            x = module(x)
+        state = None
+        outputs = []
+        for i, stage in enumerate(self.stages()):
+            x, state = stage(x, state, self.interaction)
+            if i in self.out_indices:
+                outputs.append(x)
+        return tuple(outputs)
+
+    def init_weights(self) -> None:
+        """Initialize the weights, then load the pretrained ones.
+
+        Raises:
+            ValueError: If the pretrained weights do not fit the trunk.
+        """
+        cfgs = [self.init_cfg] if isinstance(self.init_cfg, dict) else self.init_cfg
+        pretrained = [c for c in cfgs if c['type'] in ('Pretrained', PretrainedInit)]
+        self.init_cfg = [c for c in cfgs if c not in pretrained]
+        super().init_weights()
+        self.init_cfg = cfgs
+        for cfg in pretrained:
+            loaded = load_pretrained(self, **{k: v for k, v in cfg.items() if k != 'type'})
+            self._trained_interactions = [
+                module
+                for name, module in self.named_modules()
+                if isinstance(module, LayerInteraction)
+                and all(f'{name}.{key}' in loaded for key in module.state_dict())
+            ]
+        # Checkpoints that are resumed later do not change what is frozen.
+        self._freeze_stages()
+
+    def train(self, mode: bool = True) -> 'ResidualBackbone':
+        """Switch to training mode, but for what is frozen.
+
+        Args:
+            mode (bool): Training or evaluation. Defaults to True.
+
+        Returns:
+            ResidualBackbone: This module.
+        """
+        super().train(mode)
+        self._freeze_stages()
+        if mode and self.norm_eval:
+            fresh = [i for i in self.interactions() if i not in self._trained_interactions]
+            learning = {m for interaction in fresh for m in interaction.modules()}
+            for module in self.modules():
+                if isinstance(module, _BatchNorm) and module not in learning:
+                    module.eval()
+        return self
+
+    def _frozen_modules(self) -> Iterator[nn.Module]:
+        if self.frozen_stages >= 0:
+            yield from self.stem_modules()
+        for stage in self.stages()[: max(self.frozen_stages, 0)]:
+            yield from stage.blocks()
+            if stage.interaction in self._trained_interactions:
+                yield stage.interaction
+        if self.frozen_stages == self.num_stages and self.interaction in self._trained_interactions:
+            yield self.interaction
+
+    def _freeze_stages(self) -> None:
+        for module in self._frozen_modules():
+            module.eval()
+            module.requires_grad_(False)
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> Tuple[int, int]:
+        """Depth of a parameter, for layer-wise decay of the learning rate.
+
+        Blocks are grouped as in MMPretrain: stages 1 and 4 are one layer each,
+        stage 2 has a layer every 2 blocks, stage 3 every 3 (4 and 4 at depth
+        152). An interaction has the depth of the end of its stage, the
+        network-wide one that of the last stage.
+
+        Args:
+            param_name (str): Name of the parameter.
+            prefix (str): What precedes the backbone's names, such as
+                ``'backbone.'``. Defaults to ''.
+
+        Returns:
+            Tuple[int, int]: Depth of the parameter, from 0 at the stem, and
+            the number of depths, the last of which is for heads.
+        """
+        steps = (None, 4, 4, None) if self.stage_blocks[1:2] == (8,) else (None, 2, 3, None)
+        layers = [ceil(n / (step or n)) for n, step in zip(self.stage_blocks, steps)]
+        last = sum(layers)
+        if not param_name.startswith(prefix):
+            return last + 1, last + 2
+        parts = param_name[len(prefix) :].split('.')
+        if parts[0] == 'interaction':
+            return last, last + 2
+        if not parts[0].startswith('layer'):
+            return 0, last + 2
+        stage = int(parts[0].removeprefix('layer')) - 1
+        before = sum(layers[:stage])
+        if parts[1] == 'interaction':
+            return before + layers[stage], last + 2
+        step = steps[stage] or self.stage_blocks[stage]
+        return before + int(parts[1]) // step + 1, last + 2
