@@ -8,8 +8,8 @@ from mmcv.cnn import build_activation_layer, build_conv_layer, build_norm_layer
 from torch import nn
 
 from mmdia.registry import MODELS
+from mmdia.utils import check_int
 
-from ..utils import check_positive_int
 from .base import ResidualBackbone
 from .blocks import BasicBlock, Bottleneck, ResidualBlock
 
@@ -153,14 +153,14 @@ class ResNet(ResidualBackbone):
 
     @staticmethod
     def _check_widths(in_channels: int, base_channels: int, stem_channels: Optional[int]) -> None:
-        check_positive_int('in_channels', in_channels)
-        check_positive_int('base_channels', base_channels)
+        check_int('in_channels', in_channels)
+        check_int('base_channels', base_channels)
         if stem_channels is not None:
-            check_positive_int('stem_channels', stem_channels)
+            check_int('stem_channels', stem_channels)
 
     @staticmethod
     def _check_stages(num_stages: int, strides: Sequence[int], dilations: Sequence[int]) -> None:
-        check_positive_int('num_stages', num_stages)
+        check_int('num_stages', num_stages)
         if num_stages > 4:
             raise ValueError(f'num_stages must be in 1 ... 4, got {num_stages}')
         for name, values in (('strides', strides), ('dilations', dilations)):
@@ -169,7 +169,7 @@ class ResNet(ResidualBackbone):
                     f'{name} must have one entry for each of the {num_stages} stages, got {values}'
                 )
             for value in values:
-                check_positive_int(f'every entry of {name}', value)
+                check_int(f'every entry of {name}', value)
 
     def _make_stem(
         self,

@@ -10,8 +10,9 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
+from mmdia.utils import check_int
 
-from ..utils import check_positive_int, full_precision, global_avg_pool, scale_channels
+from ..utils import full_precision, global_avg_pool, scale_channels
 from .base import LayerInteraction
 
 
@@ -52,7 +53,7 @@ class LightLayerAttention(BaseModule):
         drop_path_rate: float = 0.0,
     ) -> None:
         super().__init__()
-        check_positive_int('head_channels', head_channels)
+        check_int('head_channels', head_channels)
         if channels % head_channels:
             raise ValueError(
                 f'head_channels must divide the number of channels, {channels}, got {head_channels}'

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
+from mmdia.utils import check_int
 
 from ..cells import LSTMCell, State
 from ..utils import (
-    check_positive_int,
     full_precision,
     global_avg_pool,
     reduce_channels,
@@ -92,10 +92,10 @@ class RLA(LayerInteraction):
             context_channels = median_high(
                 c for c, n in zip(channels, num_blocks) for _ in range(n)
             )
-        check_positive_int('context_channels', context_channels)
+        check_int('context_channels', context_channels)
         if hidden_channels is None:
             hidden_channels = max(context_channels // 2, 1)
-        check_positive_int('hidden_channels', hidden_channels)
+        check_int('hidden_channels', hidden_channels)
         if ratio is None:
             ratio = min(8 if hidden_channels < 512 else 16, hidden_channels)
 

@@ -1,0 +1,3 @@
+from .validation import check_int
+
+__all__ = ['check_int']
