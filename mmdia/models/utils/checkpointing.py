@@ -43,7 +43,8 @@ def checkpoint_module(module: nn.Module, function: Callable[[Tensor], Tensor], x
     Returns:
         Tensor: ``function(x)``.
     """
-    if torch.compiler.is_compiling():
+    # torch 2.1 has no is_compiling, nor does it compile checkpoints.
+    if hasattr(torch.compiler, 'is_compiling') and torch.compiler.is_compiling():
         # The compiler updates statistics once by itself, and takes no contexts.
         return checkpoint(function, x, use_reentrant=False)
 

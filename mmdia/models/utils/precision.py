@@ -36,7 +36,8 @@ def global_avg_pool(x: Tensor) -> Tensor:
         Tensor: Pooled features of shape (N, C), in single precision, or in
         double precision where ``x`` is.
     """
-    return x.mean((2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    return x.mean((2, 3), dtype=dtype)
 
 
 def scale_channels(x: Tensor, gate: Tensor) -> Tensor:
