@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmdia.models import DIAResNet, DLAResNet, ResNet
+from mmdia.models import BasicBlock, DIAResNet, DLAResNet, ResNet
 
 from ..helpers import INTERACTIONS, randomize, slim_resnet
 
@@ -114,6 +114,41 @@ def test_interactions_are_frozen_only_with_weights_of_their_own(save, attended):
     for name, module in model.named_modules():
         if isinstance(module, nn.BatchNorm2d):
             assert module.training == (not attended and 'interaction' in name.split('.')), name
+
+
+@pytest.mark.parametrize('frozen_stages', (3, 4))
+def test_network_wide_interaction_is_frozen_with_the_last_stage(save, frozen_stages):
+    source = slim_resnet('mmdia.RLA')
+    cfg = pretrained(save(source.state_dict()))
+    model = slim_resnet('mmdia.RLA', frozen_stages=frozen_stages, init_cfg=cfg).train()
+    assert all(p.requires_grad == (frozen_stages < 4) for p in model.interaction.parameters())
+
+
+def test_norms_of_interactions_learn_beside_a_fixed_trunk():
+    model = DLAResNet(**SLIM_DLA, norm_cfg=dict(type='BN', requires_grad=False))
+    for name, p in model.named_parameters():
+        if 'norm' in name or 'bn' in name:
+            assert p.requires_grad == ('interaction' in name.split('.')), name
+
+
+def test_drop_path_rates_grow_to_the_last_block():
+    model = ResNet(**SLIM, drop_path_rate=0.7)
+    blocks = [block for stage in model.stages() for block in stage.blocks()]
+    rates = [getattr(block.drop_path, 'drop_prob', 0.0) for block in blocks]
+    assert rates == pytest.approx([0.1 * i for i in range(8)])
+
+
+def test_dropped_branch_is_zero():
+    block = BasicBlock(8, 8, drop_path_rate=1 - 1e-6).train()
+    assert not block.branch(torch.randn(2, 8, 4, 4)).any()
+
+
+def test_dropped_attention_leaves_the_plain_block():
+    args = dict(attention_drop_path_rate=1 - 1e-6)
+    model = slim_resnet('mmdia.MRLALight', interaction_args=args).train()
+    branch, identity = torch.randn(2, 2, 8, 4, 4)
+    out, _ = model.layer1.interaction(branch, identity, None, 0)
+    assert torch.equal(out, torch.relu(branch + identity))
 
 
 def test_init_weights_of_the_paper():

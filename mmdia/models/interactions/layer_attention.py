@@ -96,7 +96,8 @@ class LightLayerAttention(BaseModule):
             Tensor: The term, of the same shape.
         """
         own = scale_channels(self.value(x), self.attention(x))
-        return self.drop_path(self.norm(own + self.previous_weight * previous))
+        earlier = self.previous_weight.to(previous.dtype) * previous
+        return self.drop_path(self.norm(own + earlier))
 
 
 @MODELS.register_module()

@@ -1,0 +1,35 @@
+"""Gates keep their precision where the rest of the network gives it up."""
+
+import pytest
+import torch
+
+from mmdia.models.utils import global_avg_pool
+
+from ..helpers import INTERACTIONS, slim_resnet
+
+
+@pytest.mark.parametrize('dtype', (torch.float16, torch.bfloat16, torch.float32, torch.float64))
+def test_pooling_accumulates_in_single_precision_or_better(dtype):
+    x = torch.full((1, 2, 64, 64), 1.0, dtype=dtype)
+    x[0, 1, 0, 0] = 2
+    pooled = global_avg_pool(x)
+    assert pooled.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    # One pixel in 4096 is lost in half precision.
+    assert pooled.tolist() == [[1.0, 1 + 2**-12]]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('interaction', INTERACTIONS)
+def test_gates_ignore_autocast(interaction):
+    (*_, module) = slim_resnet(interaction).interactions()
+    channels = module.channels if module.scope == 'stage' else module.channels[0]
+    branch, identity = torch.randn(2, 2, channels, 6, 5, dtype=torch.bfloat16)
+    _, expected = module(branch.float(), identity.float(), None, 0)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        out, state = module(branch, identity, None, 0)
+    assert out.dtype == torch.bfloat16
+    if state is not None:
+        assert all(s.dtype == torch.float32 for s in state)
+    if interaction in ('mmdia.DIALSTM', 'mmdia.RLA'):
+        # Their gates see the branch alone, which is the same in both runs.
+        torch.testing.assert_close(state, expected, rtol=1e-6, atol=1e-7)
