@@ -161,3 +161,11 @@ def test_init_weights_of_the_paper():
     assert weights.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.02)
     value = model.layer4.interaction.attentions[0].value.weight
     assert value.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.15)
+
+
+def test_fresh_interactions_start_alike_beside_a_pretrained_trunk(save):
+    plain = ResNet(**SLIM)
+    model = DLAResNet(**SLIM_DLA, init_cfg=pretrained(save(plain.state_dict())))
+    model.init_weights()
+    value = model.layer4.interaction.attentions[0].value.weight
+    assert value.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.15)
