@@ -11,7 +11,11 @@ TEST_ARGS ?= -n auto
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint requirements/constraints.txt \
-	$(if $(WHEELHOUSE),--find-links $(abspath $(WHEELHOUSE)))
+	$(if $(WHEELHOUSE),--find-links '$(WHEELHOUSE)')
+APT := build-essential python3-dev python3-venv
+CAN_COMPILE := command -v g++ >/dev/null && $(PYTHON) -c \
+	'import os, sysconfig as s; open(os.path.join(s.get_path("include"), "Python.h"))' 2>/dev/null
+CLASSIC := mmcv mmcv-lite mmdet mmengine mmengine-lite mmpretrain
 EXTRAS := .[demo,dev]
 # $(call timed,what,command): say what happens and how long it took.
 timed = @echo "==> $(1)"; start=$$(date +%s); { $(2); } && \
@@ -42,8 +46,12 @@ setup: $(VENV)/mmdia.done
 $(VENV)/python.done:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' || \
 		{ echo "mmdia's environment needs Python 3.10 to 3.12: make PYTHON=python3.12 ..."; exit 1; }
+	@$(if $(WHEELHOUSE),test -d '$(WHEELHOUSE)' || \
+		{ echo "WHEELHOUSE is not a folder: $(WHEELHOUSE)"; exit 1; })
+	@$(if $(WHEELHOUSE),true,$(CAN_COMPILE)) || \
+		{ echo "MMCV compiles its ops. On Debian and Ubuntu: apt install $(APT)"; exit 1; }
 	$(call timed,Creating the environment $(VENV),$(PYTHON) -m venv $(VENV) || \
-		{ echo "On Debian and Ubuntu: apt install python3-venv python3-dev"; exit 1; })
+		{ echo "On Debian and Ubuntu: apt install $(APT)"; exit 1; })
 	@touch $@
 
 $(VENV)/torch.done: requirements/torch.txt requirements/constraints.txt $(VENV)/python.done
@@ -54,6 +62,8 @@ $(VENV)/torch.done: requirements/torch.txt requirements/constraints.txt $(VENV)/
 # MMCV compiles against the installed torch, hence no build isolation. Where the
 # system lacks OpenGL, the headless build of OpenCV takes the place of the other.
 $(VENV)/openmmlab.done: requirements/openmmlab.txt $(VENV)/torch.done
+	@! $(PIP) show --quiet $(CLASSIC) 2>/dev/null || \
+		{ echo "$(VENV) has the classic OpenMMLab libraries, which these would overwrite"; exit 1; }
 	$(call timed,Installing OpenMMLab (compiling MMCV takes about 10 minutes; a wheel in WHEELHOUSE spares it),\
 		MMCV_WITH_OPS=1 $(INSTALL) --no-build-isolation --requirement requirements/openmmlab.txt)
 	@$(BIN)/python -c 'import cv2' 2>/dev/null || \

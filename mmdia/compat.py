@@ -6,6 +6,7 @@ names. mmdia works with either and therefore depends on none by name; it looks
 at what is installed instead.
 """
 
+import warnings
 from importlib import metadata
 from importlib.util import find_spec
 from typing import NamedTuple, Optional, Tuple
@@ -52,7 +53,7 @@ def installed_version(requirement: Requirement) -> Optional[str]:
 
 
 def check_requirement(requirement: Requirement) -> None:
-    """Raise ImportError where a requirement is missing or out of its range."""
+    """Check one library; see :func:`check_requirements`."""
     name, low, high = requirement.module, requirement.minimum, requirement.below
     version = installed_version(requirement)
     install = f'pip install "{requirement.distributions[0]}>={low},<{high}"'
@@ -62,16 +63,18 @@ def check_requirement(requirement: Requirement) -> None:
             return
         raise ImportError(f'mmdia needs {name} >={low}, <{high}, which is not installed: {install}')
     if not Version(low) <= Version(version) < Version(high):
-        raise ImportError(
-            f'mmdia works with {name} >={low}, <{high}, but {version} is installed: {install}'
-        )
+        message = f'mmdia works with {name} >={low}, <{high}, but {version} is installed: {install}'
+        if not requirement.optional:
+            raise ImportError(message)
+        warnings.warn(message, stacklevel=2)
 
 
 def check_requirements() -> None:
-    """Check every library that mmdia builds on.
+    """Check every library that mmdia builds on, and warn of optional ones.
 
     Raises:
-        ImportError: If a library is missing or its version is out of range.
+        ImportError: If a library that mmdia cannot do without is missing or
+            its version is out of range.
     """
     for requirement in REQUIREMENTS:
         check_requirement(requirement)

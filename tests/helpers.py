@@ -33,4 +33,7 @@ def randomize(model):
             torch.nn.init.normal_(module.bias, 0, 0.1)
             torch.nn.init.normal_(module.running_mean, 0, 0.1)
             torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+    for name, buffer in model.named_buffers():
+        if name.endswith('gate_scale'):
+            torch.nn.init.uniform_(buffer, 0.5, 1.5)
     return model

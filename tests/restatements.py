@@ -86,7 +86,7 @@ def batch_norm(weights, name, x):
     return (x - mean) / np.sqrt(var + 1e-5) * weight + bias
 
 
-def plain(weights, blocks):
+def plain(weights, blocks, **_):
     x = blocks.start
     for block in blocks:
         branch, identity = block(x)
@@ -94,26 +94,28 @@ def plain(weights, blocks):
     return x
 
 
-def dia(weights, blocks):
+def dia(weights, blocks, **_):
     x = blocks.start
     for block in blocks:
         branch, identity = block(x)
         if block.starts_stage:
             h = s = np.zeros(branch.shape[:2])
         h, s = dia_cell(weights, f'{block.stage}.interaction.cell', pool(branch), h, s)
-        x = relu(identity + branch * h[:, :, None, None])
+        scale = weights[f'{block.stage}.interaction.gate_scale']
+        x = relu(identity + branch * (scale * h)[:, :, None, None])
     return x
 
 
 def resample(y, length):
-    """Means of equal groups, or every entry repeated."""
-    count, channels = y.shape
+    """Means of groups that cover the vector, or the nearest entry."""
+    channels = y.shape[1]
     if channels >= length:
-        return y.reshape(count, length, channels // length).mean(2)
-    return np.repeat(y, length // channels, axis=1)
+        bounds = [(i * channels // length, -(-(i + 1) * channels // length)) for i in range(length)]
+        return np.stack([y[:, start:end].mean(1) for start, end in bounds], axis=1)
+    return y[:, [i * channels // length for i in range(length)]]
 
 
-def rla(weights, blocks):
+def rla(weights, blocks, **_):
     x = blocks.start
     length = weights['interaction.cell.input_gates.weight'].shape[1]
     size = weights['interaction.cell.hidden_gates.weight'].shape[1]
@@ -122,11 +124,12 @@ def rla(weights, blocks):
         branch, identity = block(x)
         h, s = lstm_cell(weights, 'interaction.cell', resample(pool(branch), length), h, s)
         alpha = sigmoid(bottleneck(weights, f'interaction.heads.{number}', h))
+        alpha = weights['interaction.gate_scale'] * alpha
         x = relu(identity + alpha[:, :, None, None] * branch)
     return x
 
 
-def light_attention(weights, name, x, previous, head_channels=32):
+def light_attention(weights, name, x, previous, head_channels):
     y = pool(x)
     product = channel_conv(weights[f'{name}.query.weight'], y)
     product = product * channel_conv(weights[f'{name}.key.weight'], y)
@@ -139,17 +142,17 @@ def light_attention(weights, name, x, previous, head_channels=32):
     return batch_norm(weights, f'{name}.norm', mixed)
 
 
-def mrla_light(weights, blocks):
+def mrla_light(weights, blocks, head_channels=32, **_):
     x = blocks.start
     for block in blocks:
         branch, identity = block(x)
         x = relu(identity + branch)
         name = f'{block.stage}.interaction.attentions.{block.index}'
-        x = x + light_attention(weights, name, x, identity)
+        x = x + light_attention(weights, name, x, identity, head_channels)
     return x
 
 
-def dla_light(weights, blocks):
+def dla_light(weights, blocks, head_channels=32, **_):
     x = blocks.start
     for block in blocks:
         branch, identity = block(x)
@@ -160,8 +163,10 @@ def dla_light(weights, blocks):
         h, s = dsu_cell(weights, f'{name}.cell', pool(x), h, s)
         gate, _ = dsu_cell(weights, f'{name}.cell', pool(identity), h, s)
         renewed = identity * gate[:, :, None, None]
-        renewed = renewed + depthwise_conv(weights[f'{name}.excite.weight'], identity)
-        x = x + light_attention(weights, f'{name}.attentions.{block.index}', x, renewed)
+        if f'{name}.excite.weight' in weights:
+            renewed = renewed + depthwise_conv(weights[f'{name}.excite.weight'], identity)
+        attention = f'{name}.attentions.{block.index}'
+        x = x + light_attention(weights, attention, x, renewed, head_channels)
     return x
 
 

@@ -45,11 +45,19 @@ def test_optional_library_may_be_missing(install):
     check_requirement(MMDET)
 
 
-@pytest.mark.parametrize('version', ('3.2.9', '4.0.0'))
+@pytest.mark.parametrize('version', ('1.1.9', '2.0.0'))
 def test_wrong_version_is_refused(install, version):
+    install(needed=version)
+    message = f'no_such_module >=1.2, <2, but {version} is installed: pip install "onedl-needed'
+    with pytest.raises(ImportError, match=re.escape(message)):
+        check_requirement(NEEDED)
+
+
+@pytest.mark.parametrize('version', ('3.2.9', '4.0.0'))
+def test_wrong_version_of_an_optional_library_warns(install, version):
     install(mmdet=version)
     message = re.escape(f'mmdet >=3.3, <4, but {version} is installed: pip install "onedl-mmdet')
-    with pytest.raises(ImportError, match=message):
+    with pytest.warns(UserWarning, match=message):
         check_requirement(MMDET)
 
 

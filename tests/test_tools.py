@@ -74,6 +74,28 @@ def test_train_resume_and_test(run, tmp_path, task):
     assert len(mmengine.load(out)) == count
 
 
+def test_options_change_only_what_they_name():
+    code = f"""
+import runpy, sys
+from types import SimpleNamespace
+from mmengine.config import Config
+tool = runpy.run_path({str(ROOT / 'tools' / 'test.py')!r})
+
+cfg = Config.fromfile({str(ROOT / SHAPES['config'])!r})
+cfg.default_hooks.visualization.wait_time = 7
+shown = SimpleNamespace(show=False, show_dir='there', wait_time=None, interval=1)
+tool['show_results'](cfg, shown)
+hook = cfg.default_hooks.visualization
+assert (hook.draw, hook.test_out_dir, hook.wait_time) == (True, 'there', 7) and 'show' not in hook
+
+cfg.test_dataloader.dataset.pipeline[-1] = dict(type='PackDetInputs')
+tool['augment_tests'](cfg)
+pack = cfg.test_dataloader.dataset.pipeline[-1].transforms[-1][0]
+assert 'meta_keys' not in pack  # those of the class have the flip already
+"""
+    subprocess.run([sys.executable, '-c', code], check=True, timeout=120)
+
+
 def test_no_validate_and_auto_scale_lr(run, tmp_path):
     options = ('--work-dir', tmp_path / 'run', '--cfg-options', *DIGITS['options'])
     log = run(
@@ -95,6 +117,7 @@ def test_no_validate_and_auto_scale_lr(run, tmp_path):
         (('train.py', DIGITS['config'], '--auto-scale-lr'), 'has no auto_scale_lr.base_batch_size'),
         (('train.py', 'no_such_config.py'), 'no_such_config.py'),
         (('test.py', DIGITS['config'], 'x.pth', '--out', 'x.txt'), '--out must end in .pkl'),
+        (('test.py', DIGITS['config'], 'x.pth', '--out-item', 'pred'), '--out-item needs --out'),
     ),
 )
 def test_bad_options(args, message):

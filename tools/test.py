@@ -28,18 +28,20 @@ def parse_args() -> Namespace:
     parser.add_argument(
         '--out-item',
         choices=['metrics', 'pred'],
-        default='pred',
         help='what to write to --out: predictions (default) or metrics (.pkl, .json or .yml)',
     )
     parser.add_argument('--show', action='store_true', help='show results in a window')
     parser.add_argument('--show-dir', metavar='DIR', help='folder for images of the results')
-    parser.add_argument('--interval', type=int, default=1, help='show every n-th image')
     parser.add_argument(
-        '--wait-time', type=float, default=2, help='seconds for which a window is shown'
+        '--interval', type=int, default=1, help='show every n-th image (classification)'
     )
+    parser.add_argument('--wait-time', type=float, help='seconds for which a window is shown')
     parser.add_argument('--tta', action='store_true', help='augment the images of the test')
     add_common_arguments(parser)
     args = parser.parse_args()
+    if args.out_item and not args.out:
+        parser.error('--out-item needs --out')
+    args.out_item = args.out_item or 'pred'
     if args.out and args.out_item == 'pred' and not args.out.endswith(('.pkl', '.pickle')):
         parser.error(f'--out must end in .pkl or .pickle for predictions, got {args.out}')
     return args
@@ -50,11 +52,14 @@ def show_results(cfg: Config, args: Namespace) -> None:
     hook = cfg.default_hooks.get('visualization')
     if hook is None:
         raise SystemExit(f'--show, --show-dir: {args.config} has no default_hooks.visualization')
-    hook.update(show=args.show, wait_time=args.wait_time, interval=args.interval)
-    if is_detection(cfg):
-        hook.update(draw=True, test_out_dir=args.show_dir)
-    else:
-        hook.update(enable=True, out_dir=args.show_dir)
+    on, folder = ('draw', 'test_out_dir') if is_detection(cfg) else ('enable', 'out_dir')
+    given = {
+        'show': args.show or None,
+        'wait_time': args.wait_time,
+        'interval': None if is_detection(cfg) else args.interval,
+        folder: args.show_dir,
+    }
+    hook.update({on: True}, **{key: value for key, value in given.items() if value is not None})
 
 
 def augment_tests(cfg: Config) -> None:
@@ -65,8 +70,8 @@ def augment_tests(cfg: Config) -> None:
     if 'tta_pipeline' not in cfg:
         flips = [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)]
         pack = deepcopy(dataset.pipeline[-1])
-        if is_detection(cfg):
-            pack.meta_keys = (*pack.get('meta_keys', ()), 'flip', 'flip_direction')
+        if 'meta_keys' in pack:
+            pack.meta_keys = tuple(dict.fromkeys((*pack.meta_keys, 'flip', 'flip_direction')))
         augmentation = dict(type='TestTimeAug', transforms=[flips, [pack]])
         cfg.tta_pipeline = [*dataset.pipeline[:-1], augmentation]
     if 'tta_model' not in cfg:

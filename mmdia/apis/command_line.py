@@ -89,7 +89,7 @@ def set_loader_options(cfg: Config, no_pin_memory: bool, no_persistent_workers: 
         no_persistent_workers (bool): Whether to switch persistent workers off.
     """
     for loader in data_loaders(cfg):
-        if not is_detection(cfg):
+        if cfg.get('default_scope') == 'mmpretrain':
             loader.setdefault('collate_fn', dict(type='default_collate'))
             loader.setdefault('pin_memory', True)
             loader.setdefault('persistent_workers', loader.get('num_workers', 0) > 0)

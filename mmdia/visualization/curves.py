@@ -42,21 +42,18 @@ def plot_curves(
         runs (Mapping[str, Mapping[str, Curve]]): For each run, by the title of
             its row, what :func:`read_scalars` returns.
         names (Mapping[str, Sequence[str]]): For each run, the scalars to draw,
-            of equal number.
+            of equal number. A panel stays empty where a run has no such
+            scalar, as a detector has no mAP before its first detection.
 
     Returns:
         Figure: The figure; ``figure.savefig(path)`` writes it.
-
-    Raises:
-        KeyError: If a run has no such scalar.
     """
     columns = max(len(scalars) for scalars in names.values())
     figure = Figure(figsize=(5 * columns, 3.2 * len(runs)), layout='constrained')
     panels = figure.subplots(len(runs), columns, squeeze=False)
     for row, (title, curves) in zip(panels, runs.items(), strict=True):
         for panel, name in zip(row, names[title], strict=True):
-            steps, values = zip(*curves[name], strict=True)
-            panel.plot(steps, values, marker='.')
+            panel.plot(*zip(*curves.get(name, ()), strict=True), marker='.')
             panel.set(title=title, ylabel=name, xlabel='iteration' if 'loss' in name else 'epoch')
             panel.xaxis.get_major_locator().set_params(integer=True)
             panel.grid(alpha=0.3)

@@ -15,7 +15,8 @@ def record_gates(model: nn.Module, inputs: Tensor) -> Dict[str, Tensor]:
     """Run a model once and return the gates of all blocks.
 
     A gate multiplies a channel of the residual branch of a block. The model
-    runs in the mode that it is in, without gradients, and is left as it was.
+    runs in the mode that it is in, without gradients: set it to evaluation, or
+    its batch norms take the inputs into their statistics.
 
     Args:
         model (nn.Module): A backbone with DIA-LSTM, or a model that has one.

@@ -69,10 +69,13 @@ def test_checkpointing_changes_nothing(interaction, depth):
     plain = randomize(slim_resnet(interaction, depth)).double().train()
     saving = slim_resnet(interaction, depth, with_cp=True).double().train()
     saving.load_state_dict(plain.state_dict())
+    passes = []
+    next(saving.layer2.blocks()).conv1.register_forward_hook(lambda *_: passes.append(1))
     x = images(dtype=torch.float64)
     expected = gradients(plain, x)
     for name, grad in gradients(saving, x).items():
         torch.testing.assert_close(grad, expected[name], rtol=1e-10, atol=1e-12)
+    assert len(passes) == 2
     buffers = dict(plain.named_buffers())
     for name, buffer in saving.named_buffers():
         torch.testing.assert_close(buffer, buffers[name], rtol=1e-12, atol=0)
@@ -131,6 +134,8 @@ def test_layer_depth(interaction, depth):
         blocks = [v for k, v in depths.items() if k[:8] in {f'layer{i}.{j}' for j in range(6)}]
         assert blocks == sorted(blocks)
         assert depths.get(f'layer{i}.interaction', blocks[-1]) == blocks[-1]
+    if model.interaction is not None:
+        assert {v for k, v in depths.items() if k.startswith('interaction.')} == {blocks[-1]}
     assert model.get_layer_depth('head.fc.weight', 'backbone.') == (number - 1, number)
 
 
@@ -142,7 +147,7 @@ def test_autocast(interaction, depth, dtype):
         (level,) = model(x)
         loss = level.float().square().mean()
     loss.backward()
-    assert torch.isfinite(level).all()
+    assert level.dtype == dtype and torch.isfinite(level).all()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters())
 
 
@@ -196,6 +201,21 @@ def test_non_finite_input_passes(interaction, depth, value):
     (level,) = model(x)
     assert not torch.isfinite(level[0]).all()
     torch.testing.assert_close(level[1], clean[1])
+
+
+def test_activation_and_norm_are_those_of_the_trunk(interaction, depth):
+    model = slim_resnet(
+        interaction,
+        depth,
+        norm_cfg=dict(type='GN', num_groups=4),
+        act_cfg=dict(type='LeakyReLU', negative_slope=0.3),
+    )
+    kinds = {type(module) for module in model.modules()}
+    assert nn.LeakyReLU in kinds and nn.GroupNorm in kinds and nn.BatchNorm2d not in kinds
+    for module in model.interactions():
+        assert isinstance(module.act, nn.LeakyReLU) and module.act.negative_slope == 0.3
+    (level,) = model.eval()(images())
+    assert torch.isfinite(level).all()
 
 
 @torch.no_grad()

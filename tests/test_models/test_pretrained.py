@@ -81,6 +81,30 @@ def test_incomplete_trunk_is_refused_and_nothing_changed(save, change, message):
     assert all(torch.equal(model.state_dict()[k], v) for k, v in before.items())
 
 
+def test_second_init_leaves_trained_weights_alone(save):
+    model = ResNet(**SLIM, init_cfg=pretrained(save(ResNet(**SLIM).state_dict())))
+    model.init_weights()
+    nn.init.zeros_(model.conv1.weight)
+    model.init_weights()
+    assert not model.conv1.weight.any()
+
+
+def test_partly_present_interaction_is_refused(save):
+    state = DIAResNet(**SLIM, ratio=4).state_dict()
+    state.pop('layer2.interaction.gate_scale')
+    model = DIAResNet(**SLIM, ratio=4, init_cfg=pretrained(save(state)))
+    with pytest.raises(ValueError, match=r'layer2\.interaction\.gate_scale: missing'):
+        model.init_weights()
+
+
+def test_counters_of_norms_may_be_missing(save):
+    source = DLAResNet(**SLIM_DLA)
+    state = {k: v for k, v in source.state_dict().items() if 'num_batches_tracked' not in k}
+    model = DLAResNet(**SLIM_DLA, frozen_stages=4, init_cfg=pretrained(save(state)))
+    model.init_weights()
+    assert not any(p.requires_grad for p in model.parameters())
+
+
 def test_misshapen_interaction_is_refused(save):
     state = DIAResNet(**SLIM, ratio=2).state_dict()
     model = DIAResNet(**SLIM, ratio=4, init_cfg=pretrained(save(state)))

@@ -36,20 +36,50 @@ class Block(SimpleNamespace):
         return self.block.branch(x).numpy(), self.block.shortcut(x).numpy()
 
 
-@pytest.mark.parametrize('batch_size', (1, 4))
-@pytest.mark.parametrize('depth', DEPTHS)
-@pytest.mark.parametrize('interaction', INTERACTIONS)
 @torch.no_grad()
-def test_forward_equals_restatement(interaction, depth, batch_size):
+def assert_equals_restatement(interaction, depth=18, batch_size=2):
     # 32 and more channels a stage: the default heads of 32 channels fit.
-    model = randomize(ResNet(depth, dict(type=interaction), base_channels=32)).double().eval()
+    model = randomize(ResNet(depth, interaction, base_channels=32)).double().eval()
+    # Blocks that add little keep the attention away from 0 and 1.
+    for stage in model.stages():
+        for block in stage.blocks():
+            getattr(block, block.norm_names[-1]).weight.mul_(0.2)
     images = torch.randn(batch_size, 3, 65, 97, dtype=torch.float64)
 
+    args = {key: value for key, value in interaction.items() if key != 'type'}
     weights = {name: value.numpy() for name, value in model.state_dict().items()}
-    expected = RESTATEMENTS[interaction](weights, Blocks(model, images))
+    expected = RESTATEMENTS[interaction['type']](weights, Blocks(model, images), **args)
 
     (output,) = model(images)
     np.testing.assert_allclose(output.numpy(), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize('batch_size', (1, 4))
+@pytest.mark.parametrize('depth', DEPTHS)
+@pytest.mark.parametrize('interaction', INTERACTIONS)
+def test_forward_equals_restatement(interaction, depth, batch_size):
+    assert_equals_restatement(dict(type=interaction), depth, batch_size)
+
+
+@pytest.mark.parametrize(
+    'interaction',
+    (
+        dict(type='mmdia.DIALSTM', ratio=3),
+        dict(type='mmdia.DLALight', excite=False, ratio=5, head_channels=16),
+        dict(type='mmdia.MRLALight', head_channels=8),
+        # 48 neither divides the stages' channels nor is divided by them.
+        dict(type='mmdia.RLA', context_channels=48, hidden_channels=10, ratio=3),
+    ),
+    ids=lambda cfg: cfg['type'],
+)
+def test_arguments_equal_restatement(interaction):
+    assert_equals_restatement(interaction)
+
+
+def test_lstm_cell_starts_as_that_of_pytorch():
+    # uniform within the inverse root of the hidden size
+    for parameter in LSTMCell(400, 100).parameters():
+        assert 0.099 < parameter.abs().max() <= 0.1
 
 
 def test_lstm_cell_is_that_of_pytorch():

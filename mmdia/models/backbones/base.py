@@ -27,8 +27,9 @@ class ResidualBackbone(BaseModule):
             returned. Defaults to the last one.
         frozen_stages (int): Number of stages, with the stem, whose trunk is
             frozen and in evaluation mode; 0 freezes the stem alone, -1
-            nothing. Interactions are frozen with their stage only where
-            ``init_cfg`` loaded weights for them. Defaults to -1.
+            nothing. Interactions are frozen with their stage, and one for the
+            whole network with the last stage, but only where ``init_cfg`` of
+            this backbone loaded weights for them. Defaults to -1.
         norm_eval (bool): Whether batch norms use their running statistics in
             training too; those of interactions only where ``init_cfg`` loaded
             weights for them. Defaults to False.
@@ -143,18 +144,23 @@ class ResidualBackbone(BaseModule):
         Raises:
             ValueError: If the pretrained weights do not fit the trunk.
         """
-        cfgs = [self.init_cfg] if isinstance(self.init_cfg, dict) else self.init_cfg
+        if self.is_init:
+            return
+        given = self.init_cfg
+        cfgs = [given] if isinstance(given, dict) else given
         pretrained = [c for c in cfgs if c['type'] in ('Pretrained', PretrainedInit)]
         self.init_cfg = [c for c in cfgs if c not in pretrained]
-        super().init_weights()
-        self.init_cfg = cfgs
+        try:
+            super().init_weights()
+        finally:
+            self.init_cfg = given
         for cfg in pretrained:
             loaded = load_pretrained(self, **{k: v for k, v in cfg.items() if k != 'type'})
             self._trained_interactions = [
                 module
                 for name, module in self.named_modules()
                 if isinstance(module, LayerInteraction)
-                and all(f'{name}.{key}' in loaded for key in module.state_dict())
+                and any(f'{name}.{key}' in loaded for key in module.state_dict())
             ]
         # Checkpoints that are resumed later do not change what is frozen.
         self._freeze_stages()

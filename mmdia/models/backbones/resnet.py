@@ -1,9 +1,9 @@
 """ResNet whose blocks are joined by a layer interaction."""
 
+from itertools import count
 from math import prod
 from typing import List, Optional, Sequence, Union
 
-import numpy as np
 from mmcv.cnn import build_activation_layer, build_conv_layer, build_norm_layer
 from torch import nn
 
@@ -41,7 +41,7 @@ class ResNet(ResidualBackbone):
         dilations (Sequence[int]): Dilation of each stage.
             Defaults to ``(1, 1, 1, 1)``.
         out_indices (Sequence[int], optional): Stages whose outputs are
-            returned. Defaults to the last one.
+            returned. Defaults to the last one (MMDetection's ResNet: all).
         style (str): ``'pytorch'`` or ``'caffe'``: whether bottlenecks have
             their stride in the 3x3 or in the first 1x1 convolution.
             Defaults to ``'pytorch'``.
@@ -50,8 +50,9 @@ class ResNet(ResidualBackbone):
             convolution and pooling, both of stride 2. Defaults to False.
         frozen_stages (int): Number of stages, with the stem, whose trunk is
             frozen and in evaluation mode; 0 freezes the stem alone, -1
-            nothing. Interactions are frozen with their stage only where
-            ``init_cfg`` loaded weights for them. Defaults to -1.
+            nothing. Interactions are frozen with their stage, and one for the
+            whole network with the last stage, but only where ``init_cfg`` of
+            this backbone loaded weights for them. Defaults to -1.
         conv_cfg (dict, optional): Config of convolutions. Defaults to None.
         norm_cfg (dict): Config of norms.
             Defaults to ``dict(type='BN', requires_grad=True)``.
@@ -59,13 +60,14 @@ class ResNet(ResidualBackbone):
             Defaults to ``dict(type='ReLU', inplace=True)``.
         norm_eval (bool): Whether batch norms use their running statistics in
             training too; those of interactions only where ``init_cfg`` loaded
-            weights for them. Defaults to False.
+            weights for them. Defaults to False (MMDetection's ResNet: True).
         with_cp (bool): Whether to save memory by computing the branches of
             blocks again in the backward pass. Defaults to False.
         zero_init_residual (bool): Whether the last norm of every branch starts
             with weight 0. Defaults to True.
         drop_path_rate (float): Probability to drop the branch of the last
-            block; it grows linearly from 0 at the first. Defaults to 0.
+            block; it grows linearly from 0 at the first. Interactions see what
+            is left: zeros where a branch is dropped. Defaults to 0.
         init_cfg (dict | list[dict], optional): Initialization config. Defaults
             to Kaiming-normal (fan out) convolutions and norms of weight 1.
 
@@ -205,7 +207,8 @@ class ResNet(ResidualBackbone):
         **kwargs,
     ) -> List[List[ResidualBlock]]:
         """Build the blocks of all stages."""
-        rates = iter(np.linspace(0, drop_path_rate, sum(stage_blocks)).tolist())
+        last = max(sum(stage_blocks) - 1, 1)
+        rates = (drop_path_rate * i / last for i in count())
         stages = []
         for i, (num_blocks, out_channels) in enumerate(zip(stage_blocks, channels)):
             blocks = []

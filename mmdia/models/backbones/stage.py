@@ -56,7 +56,7 @@ class Stage(BaseModule):
             Tuple[Tensor, Any]: Output of shape (N, C_out, H // stride,
             W // stride), rounded up, and the state for the next stage.
         """
-        interaction = interaction or self.interaction
+        interaction = self.interaction if interaction is None else interaction
         state = interaction.begin(state)
         for i, block in enumerate(self.blocks(), self.first_index):
             x, state = interaction(block.branch(x), block.shortcut(x), state, i)

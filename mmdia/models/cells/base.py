@@ -73,7 +73,7 @@ class RecurrentCell(BaseModule):
             Tuple[Tensor, Tensor]: New hidden vector h and memory c.
         """
         with full_precision(x):
-            x = x.to(next(self.parameters()).dtype)
+            x = x.to(next(self.parameters(), x).dtype)
             if state is None:
                 zeros = x.new_zeros(x.shape[0], self.hidden_channels)
                 state = zeros, zeros

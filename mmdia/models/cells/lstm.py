@@ -14,8 +14,7 @@ from .base import RecurrentCell, State, update_memory
 class LSTMCell(RecurrentCell):
     """The standard LSTM cell, with the two bias vectors of PyTorch's.
 
-    It computes what :class:`torch.nn.LSTMCell` does, as two linear layers,
-    which every exporter and quantizer understands.
+    It computes what :class:`torch.nn.LSTMCell` does, as two linear layers.
 
     Source: Hochreiter and Schmidhuber, `Long Short-Term Memory
     <https://doi.org/10.1162/neco.1997.9.8.1735>`_.

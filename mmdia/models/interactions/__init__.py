@@ -1,6 +1,7 @@
 from .base import LayerInteraction
 from .build import PLAIN, build_interaction, interaction_class, list_interactions
 from .dynamic import DLALight
+from .gated import GatedInteraction
 from .layer_attention import MRLALight
 from .recurrent import DIALSTM
 from .rla import RLA
@@ -10,6 +11,7 @@ __all__ = [
     'PLAIN',
     'RLA',
     'DLALight',
+    'GatedInteraction',
     'LayerInteraction',
     'MRLALight',
     'build_interaction',

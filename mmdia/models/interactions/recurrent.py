@@ -2,18 +2,17 @@
 
 from typing import Optional, Tuple
 
-import torch
 from torch import Tensor
 
 from mmdia.registry import MODELS
 
 from ..cells import DIACell, State
-from ..utils import global_avg_pool, scale_channels
-from .base import LayerInteraction
+from ..utils import global_avg_pool
+from .gated import GatedInteraction
 
 
 @MODELS.register_module()
-class DIALSTM(LayerInteraction):
+class DIALSTM(GatedInteraction):
     """DIA-LSTM: one LSTM a stage reads every block and gates its channels.
 
     ``h, c = cell(GAP(branch), (h, c))``, ``out = act(identity + branch * h)``.
@@ -35,21 +34,19 @@ class DIALSTM(LayerInteraction):
         **kwargs: See :class:`LayerInteraction`.
     """
 
+    neutral_gate = 0.25  # sigmoid(0) * sigmoid(0)
+
     def __init__(self, channels: int, num_blocks: int, ratio: int = 20, **kwargs) -> None:
         super().__init__(channels, num_blocks, **kwargs)
         self.cell = DIACell(channels, ratio=ratio)
-        # Weights that started from the identity go with its scale.
-        self.register_buffer('gate_scale', torch.ones(()))
 
     def forward(
         self, branch: Tensor, identity: Tensor, state: Optional[State], index: int
     ) -> Tuple[Tensor, State]:
         """See :meth:`LayerInteraction.forward`; the state is (h, c)."""
         state = self.cell(global_avg_pool(branch), state)
-        gated = scale_channels(branch, self.gate_scale * state[0])
-        return self.act(identity + gated), state
+        return self.join(branch, identity, state[0]), state
 
-    def init_identity(self) -> None:
-        """Zero the gates' pre-activations, where h = sigmoid(0)^2, and undo that factor."""
+    def neutralize(self) -> None:
+        """See :meth:`GatedInteraction.neutralize`."""
         self.cell.zero_gates()
-        self.gate_scale.fill_(4)

@@ -15,9 +15,8 @@ from ..utils import (
     full_precision,
     global_avg_pool,
     reduce_channels,
-    scale_channels,
 )
-from .base import LayerInteraction
+from .gated import GatedInteraction
 
 
 def resample_channels(x: Tensor, channels: int) -> Tensor:
@@ -39,7 +38,7 @@ def resample_channels(x: Tensor, channels: int) -> Tensor:
 
 
 @MODELS.register_module()
-class RLA(LayerInteraction):
+class RLA(GatedInteraction):
     """Recurrent Layer Attention: an LSTM along the whole network weighs blocks.
 
     ``h, c = lstm(resample(GAP(branch)), (h, c))``,
@@ -77,6 +76,7 @@ class RLA(LayerInteraction):
     """
 
     scope = 'network'
+    neutral_gate = 0.5  # sigmoid(0)
 
     def __init__(
         self,
@@ -110,8 +110,6 @@ class RLA(LayerInteraction):
             )
             for _ in range(sum(num_blocks))
         )
-        # Weights that started from the identity go with its scale.
-        self.register_buffer('gate_scale', torch.ones(()))
 
     def forward(
         self, branch: Tensor, identity: Tensor, state: Optional[State], index: int
@@ -121,11 +119,10 @@ class RLA(LayerInteraction):
         state = self.cell(context, state)
         with full_precision(branch):
             alpha = torch.sigmoid(self.heads[index](state[0]))
-        return self.act(identity + scale_channels(branch, self.gate_scale * alpha)), state
+        return self.join(branch, identity, alpha), state
 
-    def init_identity(self) -> None:
-        """Zero the last layer of every head, where alpha = sigmoid(0), and undo that factor."""
+    def neutralize(self) -> None:
+        """See :meth:`GatedInteraction.neutralize`."""
         for head in self.heads:
             nn.init.zeros_(head[-1].weight)
             nn.init.zeros_(head[-1].bias)
-        self.gate_scale.fill_(2)

@@ -7,6 +7,14 @@ import torch
 from torch import Tensor
 
 
+@torch.compiler.assume_constant_result
+def has_autocast(device: str) -> bool:
+    """Whether a type of device knows autocast; ``'meta'`` does not."""
+    if hasattr(torch.amp, 'is_autocast_available'):
+        return torch.amp.is_autocast_available(device)
+    return device != 'meta'  # torch before 2.4
+
+
 def full_precision(x: Tensor) -> ContextManager:
     """Context that switches autocast off for the device of a tensor.
 
@@ -19,9 +27,8 @@ def full_precision(x: Tensor) -> ContextManager:
     Returns:
         ContextManager: The context.
     """
-    if x.is_meta:
-        return nullcontext()
-    return torch.autocast(x.device.type, enabled=False)
+    device = x.device.type
+    return torch.autocast(device, enabled=False) if has_autocast(device) else nullcontext()
 
 
 def global_avg_pool(x: Tensor) -> Tensor:

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 State = Dict[str, Tensor]
 
 
-def is_interaction_key(key: str) -> bool:
-    """Whether a key of a backbone's state dict belongs to a layer interaction."""
-    return 'interaction' in key.split('.')
+def interaction_of(key: str) -> str:
+    """Name of the layer interaction that a key of a backbone belongs to, or ''."""
+    before, found, _ = f'.{key}'.partition('.interaction.')
+    return f'{before}.interaction'.lstrip('.') if found else ''
 
 
 def strip_prefix(state: State, prefix: str) -> State:
@@ -70,13 +71,16 @@ def load_pretrained(
         Set[str]: The names that were loaded.
 
     Raises:
-        ValueError: If a trunk weight is missing or any weight has another
-            shape; the backbone is then unchanged.
+        ValueError: If a weight of the trunk or of a partly present
+            interaction is missing, or any has another shape; the backbone is
+            then unchanged.
     """
     state = read_backbone_state(checkpoint, prefix, map_location)
     own = backbone.state_dict()
-    needed = {k for k in own if not is_interaction_key(k) and not k.endswith('num_batches_tracked')}
     loaded = own.keys() & state.keys()
+    # The trunk is needed, and every interaction of which there is a part.
+    present = {'', *map(interaction_of, loaded)}
+    needed = {k for k in own if interaction_of(k) in present and 'num_batches_tracked' not in k}
 
     problems = [f'{k}: missing' for k in sorted(needed - loaded)]
     problems += [
@@ -89,7 +93,7 @@ def load_pretrained(
         raise ValueError(f'checkpoint {checkpoint} does not fit the backbone:\n  {shown}')
 
     backbone.load_state_dict({k: state[k] for k in loaded}, strict=False)
-    fresh = sorted(k for k in own if is_interaction_key(k) and k not in loaded)
+    fresh = [k for k in own if interaction_of(k) not in present]
     print_log(
         f'{checkpoint}: loaded {len(loaded)} of {len(own)} weights; '
         f'{len(fresh)} weights of interactions keep their initialisation; '
