@@ -11,6 +11,7 @@ DEPTHS = (18, 50)
 # Arguments with which a method fits stages of 8 channels.
 SLIM = {
     'mmdia.DIALSTM': dict(ratio=4),
+    'mmdia.LII': dict(cell=dict(type='mmdia.DSUCell', ratio=2)),
     'mmdia.DLALight': dict(ratio=4, head_channels=8),
     'mmdia.MRLALight': dict(head_channels=8),
     'mmdia.RLA': dict(ratio=1),

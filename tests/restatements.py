@@ -6,6 +6,8 @@ its released cell; DLA-L as in the released code with a context for each
 sample; RLA, eq. 1 to 5.
 """
 
+from functools import partial
+
 import numpy as np
 
 
@@ -28,17 +30,46 @@ def split(gates, parts):
     return [gates[:, i * width : (i + 1) * width] for i in range(parts)]
 
 
-def dia_cell(weights, name, y, h, s):
-    gates = bottleneck(weights, f'{name}.input_gates', y)
-    gates = gates + bottleneck(weights, f'{name}.hidden_gates', h)
+def linear(weights, name, x):
+    return x @ weights[f'{name}.weight'].T + weights.get(f'{name}.bias', 0)
+
+
+def dia_cell(weights, name, y, h, s, activation=sigmoid, project=bottleneck):
+    gates = project(weights, f'{name}.input_gates', y)
+    gates = gates + project(weights, f'{name}.hidden_gates', h)
     i, f, g, o = split(gates, 4)
+    s = sigmoid(f) * s + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * activation(s), s
+
+
+def light_cell(weights, name, y, h, s):
+    def enhance(part, x):
+        return weights[f'{name}.{part}.weight'] * x + weights[f'{name}.{part}.bias']
+
+    z = relu(
+        linear(weights, f'{name}.reduction', enhance('input_scale', y) + enhance('hidden_scale', h))
+    )
+    z = np.repeat(z, y.shape[1] // z.shape[1], axis=1)
+    i, f, g, o = (enhance(f'gate_scales.{k}', z) for k in range(4))
     s = sigmoid(f) * s + sigmoid(i) * np.tanh(g)
     return sigmoid(o) * sigmoid(s), s
 
 
-def dsu_cell(weights, name, y, h, s):
-    gates = bottleneck(weights, f'{name}.input_gates', y)
-    gates = gates + bottleneck(weights, f'{name}.hidden_gates', h)
+def rnn_cell(weights, name, y, h, s):
+    h = np.tanh(
+        linear(weights, f'{name}.input_gates', y) + linear(weights, f'{name}.hidden_gates', h)
+    )
+    return h, h
+
+
+def dsu_cell(weights, name, y, h, s, fusion='separate', read=None):
+    context = h if read is None else read(s)
+    if fusion == 'concat':
+        narrow = relu(linear(weights, f'{name}.joint_gates.0', np.hstack([context, y])))
+        gates = linear(weights, f'{name}.joint_gates.2', narrow)
+    else:
+        gates = bottleneck(weights, f'{name}.input_gates', y)
+        gates = gates + bottleneck(weights, f'{name}.hidden_gates', context)
     i, f, g = split(gates, 3)
     s = sigmoid(f) * s + sigmoid(i) * np.tanh(g)
     return sigmoid(s), s
@@ -94,16 +125,58 @@ def plain(weights, blocks, **_):
     return x
 
 
-def dia(weights, blocks, **_):
+ACTIVATIONS = dict(sigmoid=sigmoid, tanh=np.tanh, relu=relu, identity=lambda x: x)
+
+
+def choose_cell(cfg):
+    """A cell of its own arguments, from a config."""
+    args = {key: value for key, value in cfg.items() if key not in ('type', 'ratio')}
+    if cfg['type'] == 'mmdia.DSUCell':
+        name = args.get('input_activation', 'sigmoid')
+        fusion = args.get('fusion', 'separate')
+        # The released code hands h on, which is 0 before the first block.
+        read = None if (name, fusion) == ('sigmoid', 'separate') else ACTIVATIONS[name]
+        return partial(dsu_cell, fusion=fusion, read=read)
+    return {'mmdia.DIACell': dia_cell, 'mmdia.LSTMCell': lstm_cell, 'mmdia.RNNCell': rnn_cell}[
+        cfg['type']
+    ]
+
+
+def recurrent_gate(weights, blocks, cells, names, stages=(True,) * 4):
+    """Cells on top of each other read every block; the last one's h gates it."""
     x = blocks.start
     for block in blocks:
         branch, identity = block(x)
+        name = f'{block.stage}.interaction'
+        if not stages[int(block.stage[-1]) - 1]:
+            x = relu(identity + branch)
+            continue
         if block.starts_stage:
-            h = s = np.zeros(branch.shape[:2])
-        h, s = dia_cell(weights, f'{block.stage}.interaction.cell', pool(branch), h, s)
-        scale = weights[f'{block.stage}.interaction.gate_scale']
-        x = relu(identity + branch * (scale * h)[:, :, None, None])
+            states = [(np.zeros(branch.shape[:2]),) * 2 for _ in cells]
+        if f'{name}.norms.{block.index}.weight' in weights:
+            branch = batch_norm(weights, f'{name}.norms.{block.index}', branch)
+        read = pool(branch)
+        for number, (cell, cell_name) in enumerate(zip(cells, names)):
+            states[number] = cell(weights, f'{name}.{cell_name}', read, *states[number])
+            read = states[number][0]
+        gate = weights[f'{name}.gate_scale'] * read
+        x = relu(identity + branch * gate[:, :, None, None])
     return x
+
+
+def dia(weights, blocks, activation='sigmoid', num_cells=1, stages=(True,) * 4, **_):
+    first = partial(dia_cell, activation=ACTIVATIONS[activation])
+    above = [partial(first, project=linear)] * (num_cells - 1)
+    names = ['cell'] if num_cells == 1 else [f'cell.cells.{i}' for i in range(num_cells)]
+    return recurrent_gate(weights, blocks, [first, *above], names, stages)
+
+
+def dia_light(weights, blocks, **_):
+    return recurrent_gate(weights, blocks, [light_cell], ['cell'])
+
+
+def lii(weights, blocks, cell=dict(type='mmdia.DSUCell'), **_):
+    return recurrent_gate(weights, blocks, [choose_cell(cell)], ['cell'])
 
 
 def resample(y, length):
@@ -152,7 +225,8 @@ def mrla_light(weights, blocks, head_channels=32, **_):
     return x
 
 
-def dla_light(weights, blocks, head_channels=32, **_):
+def dla_light(weights, blocks, head_channels=32, cell=dict(type='mmdia.DSUCell'), **_):
+    cell = choose_cell(cell)
     x = blocks.start
     for block in blocks:
         branch, identity = block(x)
@@ -160,8 +234,8 @@ def dla_light(weights, blocks, head_channels=32, **_):
             h = s = np.zeros(branch.shape[:2])
         name = f'{block.stage}.interaction'
         x = relu(identity + branch)
-        h, s = dsu_cell(weights, f'{name}.cell', pool(x), h, s)
-        gate, _ = dsu_cell(weights, f'{name}.cell', pool(identity), h, s)
+        h, s = cell(weights, f'{name}.cell', pool(x), h, s)
+        gate, _ = cell(weights, f'{name}.cell', pool(identity), h, s)
         renewed = identity * gate[:, :, None, None]
         if f'{name}.excite.weight' in weights:
             renewed = renewed + depthwise_conv(weights[f'{name}.excite.weight'], identity)
@@ -173,6 +247,8 @@ def dla_light(weights, blocks, head_channels=32, **_):
 RESTATEMENTS = {
     'mmdia.LayerInteraction': plain,
     'mmdia.DIALSTM': dia,
+    'mmdia.DIALSTMLight': dia_light,
+    'mmdia.LII': lii,
     'mmdia.RLA': rla,
     'mmdia.MRLALight': mrla_light,
     'mmdia.DLALight': dla_light,

@@ -1,4 +1,4 @@
-"""The channel gates of DIA-LSTM: what they are, and how they look."""
+"""The channel gates of recurrent cells: what they are, and how they look."""
 
 from contextlib import ExitStack
 from typing import Dict, Mapping
@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from mmdia.models import DIALSTM
+from mmdia.models import RecurrentGate
 
 
 @torch.no_grad()
@@ -19,7 +19,8 @@ def record_gates(model: nn.Module, inputs: Tensor) -> Dict[str, Tensor]:
     its batch norms take the inputs into their statistics.
 
     Args:
-        model (nn.Module): A backbone with DIA-LSTM, or a model that has one.
+        model (nn.Module): A backbone with DIA-LSTM, or another
+            :class:`~mmdia.models.RecurrentGate`, or a model that has one.
         inputs (Tensor): What ``model`` takes, such as preprocessed images of
             shape (N, 3, H, W).
 
@@ -28,7 +29,7 @@ def record_gates(model: nn.Module, inputs: Tensor) -> Dict[str, Tensor]:
         of its blocks, of shape (blocks, N, C), float32 on the CPU.
 
     Raises:
-        ValueError: If no stage of the model has DIA-LSTM.
+        ValueError: If no stage of the model has such gates.
 
     Example:
         >>> import torch
@@ -46,7 +47,7 @@ def record_gates(model: nn.Module, inputs: Tensor) -> Dict[str, Tensor]:
 
     with ExitStack() as hooks:
         for name, module in model.named_modules():
-            if isinstance(module, DIALSTM):
+            if isinstance(module, RecurrentGate):
                 stage = name.removesuffix('.interaction')
                 hook = module.register_forward_hook(
                     lambda module, _, output, stage=stage: record(stage, module, output)
@@ -54,7 +55,7 @@ def record_gates(model: nn.Module, inputs: Tensor) -> Dict[str, Tensor]:
                 hooks.callback(hook.remove)
         model(inputs)
     if not gates:
-        raise ValueError(f'no stage of the {type(model).__name__} has DIA-LSTM, and so no gates')
+        raise ValueError(f'no stage of the {type(model).__name__} has a recurrent gate')
     return {stage: torch.stack(blocks) for stage, blocks in gates.items()}
 
 

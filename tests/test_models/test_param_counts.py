@@ -26,6 +26,44 @@ def test_dia_adds(depth, ratio, expected):
 
 
 @pytest.mark.parametrize(
+    ('interaction', 'expected'),
+    (
+        # N = 64, 128, 256, r = 4, as in the papers' CIFAR networks. DIANet, Tables 3, 6 and 7:
+        # 1.95 M, 3.33 M, and 1.94, 1.90, 1.78 M, less the 1,727,284 of the plain ResNet-164
+        (dict(type='mmdia.DIALSTM'), 1_946_132 - 1_727_284),
+        (dict(type='mmdia.DIALSTM', num_cells=3), 3_329_556 - 1_727_284),
+        (dict(type='mmdia.DIALSTM', stages=(False, True, True)), 1_935_348 - 1_727_284),
+        (dict(type='mmdia.DIALSTM', stages=(True, False, True)), 1_904_084 - 1_727_284),
+        (dict(type='mmdia.DIALSTM', stages=(True, True, False)), 1_780_116 - 1_727_284),
+        # Layer-wise Shared Attention, Table 4: 1.75 M
+        (dict(type='mmdia.DIALSTMLight'), 1_754_276 - 1_727_284),
+        # Dynamic Layer Attention, Table 6: 1.31, 0.83, 0.79 M, less the 614,452 of ResNet-56
+        (dict(type='mmdia.LII', cell=dict(type='mmdia.LSTMCell')), 1_306_164 - 614_452),
+        (dict(type='mmdia.LII', cell=dict(type='mmdia.DIACell', ratio=4)), 833_300 - 614_452),
+        (dict(type='mmdia.LII', cell=dict(type='mmdia.DSUCell', ratio=4)), 789_396 - 614_452),
+    ),
+    ids=str,
+)
+def test_recurrent_gates_add(interaction, expected):
+    args = dict(base_channels=16, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1))
+    if interaction['type'] == 'mmdia.DIALSTM':
+        interaction = dict(interaction, ratio=4)
+    for depth in (50, 101):
+        with torch.device('meta'):
+            added = count(ResNet(depth, interaction, **args)) - count(ResNet(depth, **args))
+        # Shared by all blocks of a stage, whatever their number
+        assert added == expected
+
+
+def test_dsu_of_the_equations():
+    # Dynamic Layer Attention, Table 2: 27.2 M
+    cell = dict(type='mmdia.DSUCell', ratio=20, fusion='concat')
+    with torch.device('meta'):
+        model = ResNet(50, dict(type='mmdia.DLALight', cell=cell))
+    assert count(model) + 2048 * 1000 + 1000 == 27_169_492
+
+
+@pytest.mark.parametrize(
     ('backbone', 'channels', 'expected'),
     (
         (dict(type='mmdia.ResNet', depth=50), 2048, 25_557_032),

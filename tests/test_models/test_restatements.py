@@ -65,12 +65,28 @@ def test_forward_equals_restatement(interaction, depth, batch_size):
     'interaction',
     (
         dict(type='mmdia.DIALSTM', ratio=3),
+        dict(type='mmdia.DIALSTM', ratio=4, activation='tanh'),
+        dict(type='mmdia.DIALSTM', ratio=4, activation='relu'),
+        dict(type='mmdia.DIALSTM', ratio=4, num_cells=3),
+        dict(type='mmdia.DIALSTM', ratio=4, extra_norm=True),
+        dict(type='mmdia.DIALSTM', ratio=4, stages=(True, False, True, False)),
+        dict(type='mmdia.LII', cell=dict(type='mmdia.DIACell', ratio=4)),
+        dict(type='mmdia.LII', cell=dict(type='mmdia.LSTMCell')),
+        dict(type='mmdia.LII', cell=dict(type='mmdia.RNNCell')),
+        dict(type='mmdia.LII', cell=dict(type='mmdia.DSUCell', input_activation='tanh')),
+        dict(type='mmdia.LII', cell=dict(type='mmdia.DSUCell', input_activation='relu')),
+        dict(type='mmdia.LII', cell=dict(type='mmdia.DSUCell', input_activation='identity')),
+        dict(type='mmdia.LII', cell=dict(type='mmdia.DSUCell', fusion='concat', ratio=4)),
+        dict(type='mmdia.DLALight', cell=dict(type='mmdia.DSUCell', fusion='concat', ratio=4)),
+        dict(type='mmdia.DLALight', cell=dict(type='mmdia.DIACell', ratio=4)),
+        dict(type='mmdia.DLALight', cell=dict(type='mmdia.LSTMCell')),
+        dict(type='mmdia.DLALight', cell=dict(type='mmdia.RNNCell')),
         dict(type='mmdia.DLALight', excite=False, ratio=5, head_channels=16),
         dict(type='mmdia.MRLALight', head_channels=8),
         # 48 neither divides the stages' channels nor is divided by them.
         dict(type='mmdia.RLA', context_channels=48, hidden_channels=10, ratio=3),
     ),
-    ids=lambda cfg: cfg['type'],
+    ids=lambda cfg: ' '.join(map(str, cfg.values())),
 )
 def test_arguments_equal_restatement(interaction):
     assert_equals_restatement(interaction)

@@ -67,7 +67,7 @@ def test_a_backbone_within_a_model(images):
 
 
 def test_no_gates(images):
-    with pytest.raises(ValueError, match='no stage of the ResNet has DIA-LSTM'):
+    with pytest.raises(ValueError, match='no stage of the ResNet has a recurrent gate'):
         record_gates(small(ResNet), images)
 
 

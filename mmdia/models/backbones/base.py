@@ -79,20 +79,35 @@ class ResidualBackbone(BaseModule):
             blocks (Sequence[Sequence[ResidualBlock]]): The blocks, by stage.
             channels (Sequence[int]): Output channels of the blocks, by stage.
             interaction (dict, optional): Config of the interaction; None for
-                the plain residual sum.
+                the plain residual sum. Its entry ``stages``, one truth value a
+                stage, restricts it; the other stages stay plain.
             **kwargs: See :func:`build_interaction`.
+
+        Raises:
+            ValueError: If ``stages`` does not fit the number of stages or the
+                interaction.
         """
         interaction = PLAIN if interaction is None else interaction
         self.stage_blocks = tuple(map(len, blocks))
         self.interaction = None
-        if interaction_class(interaction).scope == 'network':
+        network_wide = interaction_class(interaction).scope == 'network'
+        interaction = dict(interaction)
+        chosen = interaction.pop('stages', None)
+        if chosen is None:
+            chosen = (True,) * len(blocks)
+        elif network_wide or len(chosen) != len(blocks):
+            raise ValueError(
+                f'stages must be {len(blocks)} truth values, for an interaction that each stage '
+                f'has of its own, got {chosen}'
+            )
+        if network_wide:
             self.interaction = build_interaction(interaction, channels, self.stage_blocks, **kwargs)
             first = accumulate(self.stage_blocks, initial=0)
             stages = [Stage(b, first_index=i) for b, i in zip(blocks, first)]
         else:
             stages = [
-                Stage(b, build_interaction(interaction, c, len(b), **kwargs))
-                for b, c in zip(blocks, channels)
+                Stage(b, build_interaction(interaction if on else PLAIN, c, len(b), **kwargs))
+                for b, c, on in zip(blocks, channels, chosen)
             ]
         for i, stage in enumerate(stages, 1):
             self.add_module(f'layer{i}', stage)

@@ -1,6 +1,6 @@
 """The methods of the papers under the names that their users know."""
 
-from typing import Optional
+from typing import Optional, Sequence
 
 from mmdia.registry import MODELS
 
@@ -17,13 +17,38 @@ class DIAResNet(ResNet):
     Args:
         depth (int): Depth, one of 18, 34, 50, 101, 152.
         ratio (int): Reduction ratio r of the LSTM. Defaults to 20.
+        activation (str): Output activation of the LSTM: ``'sigmoid'``,
+            ``'tanh'`` or ``'relu'``. Defaults to ``'sigmoid'``.
+        num_cells (int): Number of LSTMs on top of each other. Defaults to 1.
+        extra_norm (bool): Whether branches pass one more norm before they are
+            pooled and gated. Defaults to False.
+        stages (Sequence[bool], optional): Which stages have an LSTM. Defaults
+            to all.
         identity_init (bool): Whether to start from what the plain network
             computes. Defaults to False.
         **kwargs: See :class:`ResNet`.
     """
 
-    def __init__(self, depth: int, ratio: int = 20, identity_init: bool = False, **kwargs) -> None:
-        interaction = dict(type='mmdia.DIALSTM', ratio=ratio, identity_init=identity_init)
+    def __init__(
+        self,
+        depth: int,
+        ratio: int = 20,
+        activation: str = 'sigmoid',
+        num_cells: int = 1,
+        extra_norm: bool = False,
+        stages: Optional[Sequence[bool]] = None,
+        identity_init: bool = False,
+        **kwargs,
+    ) -> None:
+        interaction = dict(
+            type='mmdia.DIALSTM',
+            ratio=ratio,
+            activation=activation,
+            num_cells=num_cells,
+            extra_norm=extra_norm,
+            stages=stages,
+            identity_init=identity_init,
+        )
         super().__init__(depth, interaction=interaction, **kwargs)
 
 
@@ -37,6 +62,8 @@ class DLAResNet(ResNet):
     Args:
         depth (int): Depth, one of 18, 34, 50, 101, 152.
         ratio (int): Reduction ratio r of the recurrent cell. Defaults to 20.
+        cell (dict, optional): Config of another cell than the DSU. Defaults
+            to None.
         head_channels (int): Channels of an attention head. Defaults to 32.
         excite (bool): Whether the shortcut passes a depthwise convolution too.
             Defaults to True.
@@ -51,6 +78,7 @@ class DLAResNet(ResNet):
         self,
         depth: int,
         ratio: int = 20,
+        cell: Optional[dict] = None,
         head_channels: int = 32,
         excite: bool = True,
         attention_drop_path_rate: float = 0.0,
@@ -60,6 +88,7 @@ class DLAResNet(ResNet):
         interaction = dict(
             type='mmdia.DLALight',
             ratio=ratio,
+            cell=cell,
             head_channels=head_channels,
             excite=excite,
             attention_drop_path_rate=attention_drop_path_rate,

@@ -17,7 +17,8 @@ class RecurrentCell(BaseModule):
     Called like :class:`torch.nn.LSTMCell`: ``h, c = cell(x, (h, c))``. The
     input and the hidden vector are projected separately and the sum of both
     projections drives the gates. Subclasses say how to project
-    (:meth:`build_projection`) and what the gates do (:meth:`step`).
+    (:meth:`build_projection`) and what the gates do (:meth:`step`). Every
+    module of a cell ends in the pre-activations of gates.
 
     Everything is computed in the precision of the weights, with autocast off.
 
@@ -26,9 +27,15 @@ class RecurrentCell(BaseModule):
         hidden_channels (int, optional): Length of the hidden vector and of
             the memory. Defaults to ``in_channels``.
         init_cfg (dict, optional): Initialization config. Defaults to None.
+
+    Attributes:
+        num_gates (int): Number of gates.
+        neutral_output (float): What h is where all pre-activations and the
+            memory are zero.
     """
 
     num_gates: int
+    neutral_output: float
 
     def __init__(
         self,
@@ -39,13 +46,30 @@ class RecurrentCell(BaseModule):
         super().__init__(init_cfg)
         self.in_channels = in_channels
         self.hidden_channels = hidden_channels or in_channels
+        self.build_projections()
+
+    def build_projections(self) -> None:
+        """Build the modules that drive the gates."""
         gate_channels = self.num_gates * self.hidden_channels
-        self.input_gates = self.build_projection(in_channels, gate_channels)
+        self.input_gates = self.build_projection(self.in_channels, gate_channels)
         self.hidden_gates = self.build_projection(self.hidden_channels, gate_channels)
 
     def build_projection(self, in_channels: int, out_channels: int) -> nn.Module:
         """Build the map from a vector to the pre-activations of all gates."""
         return nn.Linear(in_channels, out_channels)
+
+    def gates(self, x: Tensor, hidden: Tensor, memory: Tensor) -> Tensor:
+        """Compute the pre-activations of all gates.
+
+        Args:
+            x (Tensor): Input of shape (N, in_channels).
+            hidden (Tensor): Hidden vector h of shape (N, hidden_channels).
+            memory (Tensor): Memory c of the same shape.
+
+        Returns:
+            Tensor: Pre-activations of shape (N, num_gates * hidden_channels).
+        """
+        return self.input_gates(x) + self.hidden_gates(hidden)
 
     def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:
         """Update the memory.
@@ -78,12 +102,12 @@ class RecurrentCell(BaseModule):
                 zeros = x.new_zeros(x.shape[0], self.hidden_channels)
                 state = zeros, zeros
             hidden, memory = state
-            gates = self.input_gates(x) + self.hidden_gates(hidden)
+            gates = self.gates(x, hidden, memory)
             return self.step(gates.chunk(self.num_gates, dim=1), memory)
 
     def zero_gates(self) -> None:
         """Zero the last linear layers: all pre-activations become zero."""
-        for projection in (self.input_gates, self.hidden_gates):
+        for projection in self.children():
             last = [m for m in projection.modules() if isinstance(m, nn.Linear)][-1]
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)

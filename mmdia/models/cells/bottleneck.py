@@ -18,8 +18,9 @@ class BottleneckCell(RecurrentCell):
         in_channels (int): Length of the input vector.
         hidden_channels (int, optional): Length of the hidden vector and of
             the memory. Defaults to ``in_channels``.
-        ratio (int): Reduction ratio r; the narrow layer has ``N // r``
-            channels. Defaults to 20, the papers' choice for ImageNet.
+        ratio (int, optional): Reduction ratio r; the narrow layer has
+            ``N // r`` channels. None stands for one linear layer without a
+            bottleneck. Defaults to 20, the papers' choice for ImageNet.
         init_cfg (dict, optional): Initialization config. Defaults to None.
 
     Raises:
@@ -31,7 +32,7 @@ class BottleneckCell(RecurrentCell):
         self,
         in_channels: int,
         hidden_channels: Optional[int] = None,
-        ratio: int = 20,
+        ratio: Optional[int] = 20,
         init_cfg: Optional[dict] = None,
     ) -> None:
         self.ratio = ratio
@@ -39,6 +40,8 @@ class BottleneckCell(RecurrentCell):
 
     def build_projection(self, in_channels: int, out_channels: int) -> nn.Module:
         """See :meth:`RecurrentCell.build_projection`."""
+        if self.ratio is None:
+            return super().build_projection(in_channels, out_channels)
         mid_channels = reduce_channels(in_channels, self.ratio)
         return nn.Sequential(
             nn.Linear(in_channels, mid_channels),

@@ -1,12 +1,13 @@
 """The cell of DIA-LSTM."""
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
 from torch import Tensor
 
 from mmdia.registry import MODELS
 
+from .activation import get_activation
 from .base import State, update_memory
 from .bottleneck import BottleneckCell
 
@@ -30,14 +31,34 @@ class DIACell(BottleneckCell):
         in_channels (int): Length of the input vector.
         hidden_channels (int, optional): Length of the hidden vector and of
             the memory. Defaults to ``in_channels``.
-        ratio (int): Reduction ratio r. Defaults to 20.
+        ratio (int, optional): Reduction ratio r; None for linear layers
+            without a bottleneck. Defaults to 20.
+        activation (str): What is applied to the memory for the output:
+            ``'sigmoid'``, ``'tanh'`` or ``'relu'`` (Table 6).
+            Defaults to ``'sigmoid'``.
         init_cfg (dict, optional): Initialization config. Defaults to None.
+
+    Raises:
+        TypeError: If ``ratio`` is not an integer.
+        ValueError: If ``ratio`` or ``activation`` is not allowed.
     """
 
     num_gates = 4
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: Optional[int] = None,
+        ratio: Optional[int] = 20,
+        activation: str = 'sigmoid',
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        super().__init__(in_channels, hidden_channels, ratio, init_cfg)
+        self.activation = get_activation('activation', activation, ('sigmoid', 'tanh', 'relu'))
+        self.neutral_output = 0.25 if activation == 'sigmoid' else 0.0
 
     def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:
         """See :meth:`RecurrentCell.step`; the gates are i, f, g, o."""
         i, f, g, o = gates
         memory = update_memory(i, f, g, memory)
-        return torch.sigmoid(o) * torch.sigmoid(memory), memory
+        return torch.sigmoid(o) * self.activation(memory), memory

@@ -1,12 +1,14 @@
 """The dynamic sharing unit of dynamic layer attention."""
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 
+from ..utils import reduce_channels
+from .activation import ACTIVATIONS, get_activation
 from .base import State, update_memory
 from .bottleneck import BottleneckCell
 
@@ -16,24 +18,75 @@ class DSUCell(BottleneckCell):
     """The Dynamic Sharing Unit (DSU): a DIA cell without output gate.
 
     ``c = sigmoid(f) * c + sigmoid(i) * tanh(g)``, ``h = sigmoid(c)``, with
-    (i, f, g) the sum of a bottleneck of the input and one of h.
+    (i, f, g) the sum of a bottleneck of the input and one of h, or one
+    bottleneck of both.
 
     Source: Wang et al., `Strengthening Layer Interaction via Dynamic Layer
     Attention <https://arxiv.org/abs/2406.13392>`_, section "Dynamic Sharing
-    Unit", as the released code computes it: separate bottlenecks with biases
-    for input and hidden vector (the equations have one first layer without
-    bias on ``[sigmoid(c), y]``), and c = h = 0 before the first block (the
-    text: random c).
+    Unit". ``fusion='separate'`` is the released code, which the parameter
+    counts of Tables 1, 4 and 6 follow; ``fusion='concat'`` are the equations.
+    Both start from c = h = 0 (the text: random c).
 
     Args:
         in_channels (int): Length of the input vector.
         hidden_channels (int, optional): Length of the hidden vector and of
             the memory. Defaults to ``in_channels``.
-        ratio (int): Reduction ratio r. Defaults to 20.
+        ratio (int, optional): Reduction ratio r; None, for linear layers
+            without a bottleneck, goes with ``'separate'`` only.
+            Defaults to 20.
+        fusion (str): ``'separate'``, a bottleneck each for input and hidden
+            vector, all layers with biases; or ``'concat'``, one bottleneck
+            whose first layer has no bias. Defaults to ``'separate'``.
+        input_activation (str): What normalises the memory that the gates
+            read: ``'sigmoid'``, ``'tanh'``, ``'relu'`` or ``'identity'``
+            (Table 5). Defaults to ``'sigmoid'``.
         init_cfg (dict, optional): Initialization config. Defaults to None.
+
+    Raises:
+        TypeError: If ``ratio`` is not an integer.
+        ValueError: If an argument has a value that is not allowed.
     """
 
     num_gates = 3
+    neutral_output = 0.5
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: Optional[int] = None,
+        ratio: Optional[int] = 20,
+        fusion: str = 'separate',
+        input_activation: str = 'sigmoid',
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        if fusion not in ('separate', 'concat'):
+            raise ValueError(f"fusion must be 'separate' or 'concat', got {fusion!r}")
+        if fusion == 'concat' and ratio is None:
+            raise ValueError("ratio must be an integer where fusion is 'concat', got None")
+        self.fusion = fusion
+        self.normalize = get_activation('input_activation', input_activation, ACTIVATIONS)
+        self.reads_hidden = fusion == 'separate' and input_activation == 'sigmoid'
+        super().__init__(in_channels, hidden_channels, ratio, init_cfg)
+
+    def build_projections(self) -> None:
+        """See :meth:`RecurrentCell.build_projections`."""
+        if self.fusion == 'separate':
+            super().build_projections()
+            return
+        mid_channels = reduce_channels(self.hidden_channels, self.ratio)
+        self.joint_gates = nn.Sequential(
+            nn.Linear(self.in_channels + self.hidden_channels, mid_channels, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Linear(mid_channels, self.num_gates * self.hidden_channels),
+        )
+
+    def gates(self, x: Tensor, hidden: Tensor, memory: Tensor) -> Tensor:
+        """See :meth:`RecurrentCell.gates`."""
+        # h is sigmoid(c), except before the first block, where it is zero.
+        read = hidden if self.reads_hidden else self.normalize(memory)
+        if self.fusion == 'separate':
+            return super().gates(x, read, memory)
+        return self.joint_gates(torch.cat((read, x), dim=1))
 
     def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:
         """See :meth:`RecurrentCell.step`; the gates are i, f, g."""

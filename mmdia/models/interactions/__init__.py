@@ -3,17 +3,20 @@ from .build import PLAIN, build_interaction, interaction_class, list_interaction
 from .dynamic import DLALight
 from .gated import GatedInteraction
 from .layer_attention import MRLALight
-from .recurrent import DIALSTM
+from .recurrent import DIALSTM, LII, DIALSTMLight, RecurrentGate
 from .rla import RLA
 
 __all__ = [
     'DIALSTM',
+    'LII',
     'PLAIN',
     'RLA',
+    'DIALSTMLight',
     'DLALight',
     'GatedInteraction',
     'LayerInteraction',
     'MRLALight',
+    'RecurrentGate',
     'build_interaction',
     'interaction_class',
     'list_interactions',

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 
-from ..cells import DSUCell, State
+from ..cells import DSUCell, State, build_cell
 from ..utils import global_avg_pool, scale_channels
 from .layer_attention import MRLALight
 
@@ -38,15 +38,23 @@ class DLALight(MRLALight):
         ratio (int): Reduction ratio r of the DSU. Defaults to 20, as in the
             text for ImageNet and in the released detector; the released
             ImageNet code has 16, the CIFAR code 4.
+        cell (dict, optional): Config of a cell in place of the DSU (Table 4),
+            to which ``ratio`` does not apply. Defaults to None.
         excite (bool): Whether to add ``excite``. Defaults to True.
         **kwargs: See :class:`MRLALight`.
     """
 
     def __init__(
-        self, channels: int, num_blocks: int, ratio: int = 20, excite: bool = True, **kwargs
+        self,
+        channels: int,
+        num_blocks: int,
+        ratio: int = 20,
+        cell: Optional[dict] = None,
+        excite: bool = True,
+        **kwargs,
     ) -> None:
         super().__init__(channels, num_blocks, **kwargs)
-        self.cell = DSUCell(channels, ratio=ratio)
+        self.cell = DSUCell(channels, ratio=ratio) if cell is None else build_cell(cell, channels)
         self.excite = (
             nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
             if excite

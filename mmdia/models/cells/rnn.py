@@ -1,0 +1,33 @@
+"""The simplest recurrent cell."""
+
+from typing import Tuple
+
+import torch
+from torch import Tensor
+
+from mmdia.registry import MODELS
+
+from .base import RecurrentCell, State
+
+
+@MODELS.register_module()
+class RNNCell(RecurrentCell):
+    """Elman's recurrent cell: ``h = tanh(W x + U h)``, with two biases.
+
+    It computes what :class:`torch.nn.RNNCell` does. The memory is h itself.
+
+    Args:
+        in_channels (int): Length of the input vector.
+        hidden_channels (int, optional): Length of the hidden vector. Defaults
+            to ``in_channels``.
+        init_cfg (dict, optional): Initialization config. Defaults to None.
+    """
+
+    num_gates = 1
+    neutral_output = 0.0
+
+    def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:
+        """See :meth:`RecurrentCell.step`."""
+        (gate,) = gates
+        hidden = torch.tanh(gate)
+        return hidden, hidden
