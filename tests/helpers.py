@@ -10,12 +10,22 @@ INTERACTIONS = list_interactions()
 DEPTHS = (18, 50)
 # Arguments with which a method fits stages of 8 channels.
 SLIM = {
+    'mmdia.BlockAttention': dict(attention=dict(type='mmdia.SE', ratio=2)),
     'mmdia.DIALSTM': dict(ratio=4),
     'mmdia.LII': dict(cell=dict(type='mmdia.DSUCell', ratio=2)),
+    'mmdia.DLABase': dict(ratio=4, head_channels=8),
     'mmdia.DLALight': dict(ratio=4, head_channels=8),
+    'mmdia.MRLABase': dict(head_channels=8),
     'mmdia.MRLALight': dict(head_channels=8),
     'mmdia.RLA': dict(ratio=1),
+    'mmdia.SharedAttention': dict(attention=dict(type='mmdia.SE', ratio=2)),
 }
+
+
+def can_learn(interaction, name):
+    """Whether a parameter has an effect: a softmax over one block has none."""
+    alone = interaction in ('mmdia.MRLABase', 'mmdia.DLABase')
+    return not (alone and name.endswith('attentions.0.query.weight'))
 
 
 def slim_resnet(interaction, depth=18, interaction_args=(), **kwargs):

@@ -10,6 +10,8 @@ from functools import partial
 
 import numpy as np
 
+from .attention_restatements import attended
+
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
@@ -19,19 +21,18 @@ def relu(x):
     return np.maximum(x, 0)
 
 
+def linear(weights, name, x):
+    return x @ weights[f'{name}.weight'].T + weights.get(f'{name}.bias', 0)
+
+
 def bottleneck(weights, name, x):
     """Two linear layers with a ReLU: ``name.0`` and ``name.2``."""
-    narrow = relu(x @ weights[f'{name}.0.weight'].T + weights[f'{name}.0.bias'])
-    return narrow @ weights[f'{name}.2.weight'].T + weights[f'{name}.2.bias']
+    return linear(weights, f'{name}.2', relu(linear(weights, f'{name}.0', x)))
 
 
 def split(gates, parts):
     width = gates.shape[1] // parts
     return [gates[:, i * width : (i + 1) * width] for i in range(parts)]
-
-
-def linear(weights, name, x):
-    return x @ weights[f'{name}.weight'].T + weights.get(f'{name}.bias', 0)
 
 
 def dia_cell(weights, name, y, h, s, activation=sigmoid, project=bottleneck):
@@ -76,9 +77,7 @@ def dsu_cell(weights, name, y, h, s, fusion='separate', read=None):
 
 
 def lstm_cell(weights, name, y, h, s):
-    gates = y @ weights[f'{name}.input_gates.weight'].T + weights[f'{name}.input_gates.bias']
-    gates = gates + h @ weights[f'{name}.hidden_gates.weight'].T
-    gates = gates + weights[f'{name}.hidden_gates.bias']
+    gates = linear(weights, f'{name}.input_gates', y) + linear(weights, f'{name}.hidden_gates', h)
     i, f, g, o = split(gates, 4)
     s = sigmoid(f) * s + sigmoid(i) * np.tanh(g)
     return sigmoid(o) * np.tanh(s), s
@@ -179,23 +178,39 @@ def lii(weights, blocks, cell=dict(type='mmdia.DSUCell'), **_):
     return recurrent_gate(weights, blocks, [choose_cell(cell)], ['cell'])
 
 
-def resample(y, length):
-    """Means of groups that cover the vector, or the nearest entry."""
+def resample(y, length, upsample='nearest'):
+    """Means of groups that cover the vector, or the nearest entries, or lines between them."""
     channels = y.shape[1]
     if channels >= length:
         bounds = [(i * channels // length, -(-(i + 1) * channels // length)) for i in range(length)]
         return np.stack([y[:, start:end].mean(1) for start, end in bounds], axis=1)
-    return y[:, [i * channels // length for i in range(length)]]
+    if upsample == 'nearest':
+        return y[:, [i * channels // length for i in range(length)]]
+    # Entries lie in the middle of their share of the axis.
+    places = (np.arange(length) + 0.5) * channels / length - 0.5
+    return np.stack([np.interp(places, np.arange(channels), row) for row in y])
 
 
-def rla(weights, blocks, **_):
+def squeeze_excite(weights, name, x):
+    gate = sigmoid(bottleneck(weights, f'{name}.mlp', pool(x)))
+    return gate[:, :, None, None] * x
+
+
+def rla(weights, blocks, context='gap', attention=None, position='branch', upsample='nearest', **_):
     x = blocks.start
     length = weights['interaction.cell.input_gates.weight'].shape[1]
     size = weights['interaction.cell.hidden_gates.weight'].shape[1]
     h = s = np.zeros((len(x), size))
     for number, block in enumerate(blocks):
         branch, identity = block(x)
-        h, s = lstm_cell(weights, 'interaction.cell', resample(pool(branch), length), h, s)
+        if position == 'sum':
+            branch, identity = branch + identity, 0
+        y = pool(branch) if context.startswith('gap') else branch.max(axis=(2, 3))
+        if context.endswith('mlp'):
+            y = bottleneck(weights, f'interaction.context_mlps.{number}', y)
+        h, s = lstm_cell(weights, 'interaction.cell', resample(y, length, upsample), h, s)
+        if attention is not None:
+            branch = squeeze_excite(weights, f'interaction.attentions.{number}', branch)
         alpha = sigmoid(bottleneck(weights, f'interaction.heads.{number}', h))
         alpha = weights['interaction.gate_scale'] * alpha
         x = relu(identity + alpha[:, :, None, None] * branch)
@@ -244,12 +259,56 @@ def dla_light(weights, blocks, head_channels=32, cell=dict(type='mmdia.DSUCell')
     return x
 
 
+def full_attention(weights, blocks, head_channels, cell=None):
+    """A loop over all earlier blocks, whose maps are renewed one by one."""
+    x = blocks.start
+    for block in blocks:
+        branch, identity = block(x)
+        stage = f'{block.stage}.interaction'
+        name = f'{stage}.attentions.{block.index}'
+        x = relu(identity + branch)
+        if block.starts_stage:
+            keys, values = [], []
+            h = s = np.zeros(x.shape[:2])
+        if cell is not None:
+            h, s = cell(weights, f'{stage}.cell', pool(x), h, s)
+            for t in range(len(keys)):
+                keys[t] = keys[t] * cell(weights, f'{stage}.cell', keys[t], h, s)[0]
+                gate = cell(weights, f'{stage}.cell', pool(values[t]), h, s)[0]
+                values[t] = values[t] * gate[:, :, None, None]
+        query = channel_conv(weights[f'{name}.query.weight'], pool(x))
+        keys.append(channel_conv(weights[f'{name}.key.weight'], pool(x)))
+        values.append(depthwise_conv(weights[f'{name}.value.weight'], x))
+        attended = np.zeros_like(x)
+        for start in range(0, x.shape[1], head_channels):
+            head = slice(start, start + head_channels)
+            scores = [(query * key)[:, head].sum(1) / np.sqrt(head_channels) for key in keys]
+            total = sum(np.exp(score) for score in scores)
+            for score, value in zip(scores, values):
+                weight = np.exp(score) / total
+                attended[:, head] += weight[:, None, None, None] * value[:, head]
+        x = x + weights[f'{name}.scale'] * relu(batch_norm(weights, f'{name}.norm', attended))
+    return x
+
+
+def mrla_base(weights, blocks, head_channels=32, **_):
+    return full_attention(weights, blocks, head_channels)
+
+
+def dla_base(weights, blocks, head_channels=32, cell=dict(type='mmdia.DSUCell'), **_):
+    return full_attention(weights, blocks, head_channels, choose_cell(cell))
+
+
 RESTATEMENTS = {
     'mmdia.LayerInteraction': plain,
+    'mmdia.BlockAttention': attended,
+    'mmdia.SharedAttention': attended,
     'mmdia.DIALSTM': dia,
     'mmdia.DIALSTMLight': dia_light,
     'mmdia.LII': lii,
     'mmdia.RLA': rla,
     'mmdia.MRLALight': mrla_light,
+    'mmdia.DLABase': dla_base,
     'mmdia.DLALight': dla_light,
+    'mmdia.MRLABase': mrla_base,
 }

@@ -1,3 +1,4 @@
+from .attentions import *  # noqa: F403
 from .backbones import *  # noqa: F403
 from .cells import *  # noqa: F403
 from .interactions import *  # noqa: F403

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip('mmdet')
 
+from mmcv.transforms import LoadImageFromFile
 from mmdet.evaluation import CocoMetric
 from mmengine.fileio import dump
 from pycocotools import mask as mask_utils
@@ -185,7 +186,7 @@ def test_wrong_arguments(shapes, tmp_path, arguments, error, message):
 
 def pipeline():
     return [
-        {'type': 'mmdet.LoadImageFromFile'},
+        {'type': LoadImageFromFile},
         {'type': 'mmdet.LoadAnnotations', 'with_bbox': True, 'with_mask': True},
         {
             'type': 'mmdet.PackDetInputs',

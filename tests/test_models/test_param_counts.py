@@ -8,7 +8,7 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 
 import mmdia
-from mmdia.models import DIAResNet, ResNet
+from mmdia.models import DIAResNet, ResNet, build_interaction
 
 
 def count(model):
@@ -53,6 +53,65 @@ def test_recurrent_gates_add(interaction, expected):
             added = count(ResNet(depth, interaction, **args)) - count(ResNet(depth, **args))
         # Shared by all blocks of a stage, whatever their number
         assert added == expected
+
+
+@pytest.mark.parametrize(
+    ('interaction', 'expected'),
+    (
+        # Dynamic Layer Attention, Table 1, depth 20 (bottlenecks, two a stage), CIFAR-10, less the
+        # 220,378 of the plain network: MRLA-B 0.23 M, DLA-B 0.41 M, MRLA-L 0.23 M, DLA-L 0.41 M
+        (dict(type='mmdia.MRLABase'), 230_286 - 220_378),
+        (dict(type='mmdia.DLABase', ratio=4), 405_230 - 220_378),
+        (dict(type='mmdia.MRLALight'), 231_182 - 220_378),
+        (dict(type='mmdia.DLALight', ratio=4), 410_158 - 220_378),
+        (dict(type='mmdia.DLALight', ratio=4, excite=False), 406_126 - 220_378),
+    ),
+    ids=str,
+)
+def test_layer_attention_adds(interaction, expected):
+    with torch.device('meta'):
+        added = sum(count(build_interaction(interaction, c, 2)) for c in (64, 128, 256))
+    assert added == expected
+
+
+@pytest.mark.parametrize(
+    ('args', 'expected'),
+    (
+        # Recurrent Layer Attention, Tables 1 and 2, depth 56 (nine blocks a stage), less the
+        # 862,490 of the plain network: 0.864, 0.876, 0.871 and 0.870 M
+        (dict(hidden_channels=4, ratio=1), 863_773 - 862_490),
+        (dict(hidden_channels=4, ratio=1, context='gmp'), 863_773 - 862_490),
+        (dict(hidden_channels=32, ratio=16, gate='vector'), 875_744 - 862_490),
+        (dict(hidden_channels=4, ratio=1, context='gap+mlp'), 870_892 - 862_490),
+        (
+            dict(hidden_channels=4, ratio=1, attention=dict(type='mmdia.SE', bias=False)),
+            869_821 - 862_490,
+        ),
+    ),
+    ids=str,
+)
+def test_rla_adds(args, expected):
+    cfg = dict(type='mmdia.RLA', context_channels=32, **args)
+    with torch.device('meta'):
+        assert count(build_interaction(cfg, (16, 32, 64), (9, 9, 9))) == expected
+
+
+@pytest.mark.parametrize(
+    ('cell', 'expected'),
+    (
+        # Dynamic Layer Attention, Table 4, depth 110 (twelve blocks a stage), CIFAR-100, less the
+        # 1,170,868 of the plain network: 1.41, 1.93, 1.46 M
+        (dict(type='mmdia.RNNCell'), 1_412_652 - 1_170_868),
+        (dict(type='mmdia.LSTMCell'), 1_931_436 - 1_170_868),
+        (dict(type='mmdia.DIACell', ratio=4), 1_458_572 - 1_170_868),
+    ),
+    ids=str,
+)
+def test_dynamic_attention_with_other_cells_adds(cell, expected):
+    cfg = dict(type='mmdia.DLALight', cell=cell)
+    with torch.device('meta'):
+        added = sum(count(build_interaction(cfg, c, 12)) for c in (64, 128, 256))
+    assert added == expected
 
 
 def test_dsu_of_the_equations():

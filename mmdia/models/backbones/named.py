@@ -112,6 +112,11 @@ class RLAResNet(ResNet):
             of ``context_channels``.
         ratio (int, optional): Reduction ratio r of the heads. Defaults to 8
             where M < 512, else 16.
+        gate (str): ``'scalar'`` or ``'vector'``. Defaults to ``'scalar'``.
+        context (str): ``'gap'``, ``'gmp'``, ``'gap+mlp'`` or ``'gmp+mlp'``.
+            Defaults to ``'gap'``.
+        attention (dict, optional): Config of an attention within each block.
+            Defaults to None.
         identity_init (bool): Whether to start from what the plain network
             computes. Defaults to False.
         **kwargs: See :class:`ResNet`.
@@ -123,6 +128,9 @@ class RLAResNet(ResNet):
         context_channels: Optional[int] = None,
         hidden_channels: Optional[int] = None,
         ratio: Optional[int] = None,
+        gate: str = 'scalar',
+        context: str = 'gap',
+        attention: Optional[dict] = None,
         identity_init: bool = False,
         **kwargs,
     ) -> None:
@@ -131,6 +139,9 @@ class RLAResNet(ResNet):
             context_channels=context_channels,
             hidden_channels=hidden_channels,
             ratio=ratio,
+            gate=gate,
+            context=context,
+            attention=attention,
             identity_init=identity_init,
         )
         super().__init__(depth, interaction=interaction, **kwargs)

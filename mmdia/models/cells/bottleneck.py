@@ -4,7 +4,7 @@ from typing import Optional
 
 from torch import nn
 
-from ..utils import reduce_channels
+from ..utils import BottleneckMLP, reduce_channels
 from .base import RecurrentCell
 
 
@@ -43,8 +43,4 @@ class BottleneckCell(RecurrentCell):
         if self.ratio is None:
             return super().build_projection(in_channels, out_channels)
         mid_channels = reduce_channels(in_channels, self.ratio)
-        return nn.Sequential(
-            nn.Linear(in_channels, mid_channels),
-            nn.ReLU(inplace=True),
-            nn.Linear(mid_channels, out_channels),
-        )
+        return BottleneckMLP(in_channels, mid_channels, out_channels)

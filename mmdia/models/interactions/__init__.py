@@ -1,6 +1,8 @@
 from .base import LayerInteraction
 from .build import PLAIN, build_interaction, interaction_class, list_interactions
-from .dynamic import DLALight
+from .channel import AttentionInteraction, BlockAttention, SharedAttention
+from .dynamic import DLABase, DLALight
+from .full_attention import MRLABase
 from .gated import GatedInteraction
 from .layer_attention import MRLALight
 from .recurrent import DIALSTM, LII, DIALSTMLight, RecurrentGate
@@ -11,12 +13,17 @@ __all__ = [
     'LII',
     'PLAIN',
     'RLA',
+    'AttentionInteraction',
+    'BlockAttention',
     'DIALSTMLight',
+    'DLABase',
     'DLALight',
     'GatedInteraction',
     'LayerInteraction',
+    'MRLABase',
     'MRLALight',
     'RecurrentGate',
+    'SharedAttention',
     'build_interaction',
     'interaction_class',
     'list_interactions',

@@ -2,8 +2,7 @@
 
 from typing import List, Optional, Sequence, Type, Union
 
-from mmdia.registry import MODELS
-
+from ..utils import arguments, configured_class, registered_names
 from .base import LayerInteraction
 
 PLAIN = dict(type='mmdia.LayerInteraction')
@@ -15,42 +14,12 @@ def list_interactions() -> List[str]:
     Returns:
         List[str]: Names such as ``'mmdia.DIALSTM'``, sorted.
     """
-    MODELS.import_from_location()
-    return sorted(
-        f'{MODELS.scope}.{name}'
-        for name, cls in MODELS.module_dict.items()
-        if isinstance(cls, type) and issubclass(cls, LayerInteraction)
-    )
+    return registered_names(LayerInteraction)
 
 
 def interaction_class(cfg: dict) -> Type[LayerInteraction]:
-    """The class that a config names.
-
-    Args:
-        cfg (dict): Config with the key ``type``: a registered name, with or
-            without scope, or the class itself.
-
-    Returns:
-        Type[LayerInteraction]: The class.
-
-    Raises:
-        TypeError: If ``cfg`` is not a dict or ``type`` is not an interaction.
-        ValueError: If ``type`` is missing or not registered.
-    """
-    allowed = f'registered are {", ".join(list_interactions())}'
-    if not isinstance(cfg, dict):
-        raise TypeError(
-            f"interaction must be a dict such as dict(type='mmdia.DIALSTM'), got {cfg!r}; {allowed}"
-        )
-    name = cfg.get('type')
-    if not isinstance(name, (str, type)):
-        raise ValueError(f'interaction needs a type, got {cfg!r}; {allowed}')
-    cls = MODELS.get(name) if isinstance(name, str) else name
-    if cls is None:
-        raise ValueError(f'interaction type {name!r} is not registered; {allowed}')
-    if not (isinstance(cls, type) and issubclass(cls, LayerInteraction)):
-        raise TypeError(f'interaction type {name!r} is not a LayerInteraction; {allowed}')
-    return cls
+    """The class of an interaction; see :func:`configured_class`."""
+    return configured_class(cfg, LayerInteraction, 'interaction')
 
 
 def build_interaction(
@@ -62,9 +31,6 @@ def build_interaction(
 ) -> LayerInteraction:
     """Build an interaction.
 
-    The class is looked up in the registry of mmdia whatever the default scope
-    of the run.
-
     Args:
         cfg (dict): Config of the interaction: ``type`` and its own arguments.
         channels (int | Sequence[int]): See :class:`LayerInteraction`.
@@ -75,10 +41,9 @@ def build_interaction(
     Returns:
         LayerInteraction: The interaction.
     """
-    cls = interaction_class(cfg)
-    args = {k: v for k, v in cfg.items() if k != 'type'}
+    args = arguments(cfg)
     if norm_cfg is not None:
         args.setdefault('norm_cfg', norm_cfg)
     if act_cfg is not None:
         args.setdefault('act_cfg', act_cfg)
-    return cls(channels, num_blocks, **args)
+    return interaction_class(cfg)(channels, num_blocks, **args)

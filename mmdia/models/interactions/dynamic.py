@@ -8,6 +8,7 @@ from mmdia.registry import MODELS
 
 from ..cells import DSUCell, State, build_cell
 from ..utils import global_avg_pool, scale_channels
+from .full_attention import Memory, MRLABase
 from .layer_attention import MRLALight
 
 
@@ -82,3 +83,62 @@ class DLALight(MRLALight):
         x = self.act(identity + branch)
         state = self.cell(global_avg_pool(x), state)
         return x + self.attentions[index](x, self.refresh(identity, state)), state
+
+
+@MODELS.register_module()
+class DLABase(MRLABase):
+    """DLA-B: layer attention to all blocks, which a recurrent cell keeps renewing.
+
+    As :class:`MRLABase`, but at every block the stage's cell reads the block,
+    ``h, c = DSU(GAP(x), (h, c))``, and gates the keys and values of the blocks
+    before in that context: ``k_t = k_t * DSU(k_t, (h, c))``, ``V_t = V_t *
+    DSU(GAP(V_t), (h, c))``. Later blocks start from what was renewed.
+
+    A gate scales whole channels, and so passes through the mean: of a value,
+    only the product of its gates and its mean at first are needed, and no map
+    is written again.
+
+    Source: Wang et al., `Strengthening Layer Interaction via Dynamic Layer
+    Attention <https://arxiv.org/abs/2406.13392>`_, "DLA-B", as the released
+    code has it: it renews projected keys and values (the text: features), with
+    one cell a stage. Unlike the released code, a sample's output depends on
+    that sample alone; see :class:`DLALight`.
+
+    Args:
+        channels (int): Output channels of the blocks.
+        num_blocks (int): Number of blocks.
+        ratio (int): Reduction ratio r of the DSU. Defaults to 20; the paper's
+            CIFAR networks have 4.
+        cell (dict, optional): Config of a cell in place of the DSU, to which
+            ``ratio`` does not apply. Defaults to None.
+        **kwargs: See :class:`MRLABase`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_blocks: int,
+        ratio: int = 20,
+        cell: Optional[dict] = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(channels, num_blocks, **kwargs)
+        self.cell = DSUCell(channels, ratio=ratio) if cell is None else build_cell(cell, channels)
+
+    def refresh(self, memory: Memory, x: Tensor) -> Memory:
+        """See :meth:`MRLABase.refresh`."""
+        state = self.cell(global_avg_pool(x), memory.cell)
+        length = len(memory.values)
+        context = tuple(s.repeat(length, 1) for s in state)
+
+        def gate(vectors: Tensor) -> Tensor:
+            hidden, _ = self.cell(vectors.flatten(0, 1), context)
+            return hidden.unflatten(0, (length, -1))
+
+        if length == 0:
+            return memory._replace(cell=state)
+        return memory._replace(
+            keys=memory.keys * gate(memory.keys),
+            gains=memory.gains * gate(memory.gains * memory.pooled),
+            cell=state,
+        )

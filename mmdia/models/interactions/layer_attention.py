@@ -1,4 +1,4 @@
-"""Layer attention: a block attends to what earlier blocks have computed."""
+"""Layer attention in its light form: a block attends to itself and the layer before."""
 
 import math
 from typing import Any, Optional, Tuple, Union
@@ -12,26 +12,15 @@ from torch import Tensor, nn
 from mmdia.registry import MODELS
 from mmdia.utils import check_int
 
-from ..utils import full_precision, global_avg_pool, scale_channels
+from ..utils import channel_kernel_size, full_precision, global_avg_pool, scale_channels
 from .base import LayerInteraction
 
 
-def channel_kernel_size(channels: int) -> int:
-    """Kernel size of a convolution across channels: odd, growing with log2(C).
+class LayerAttentionUnit(BaseModule):
+    """What one block owns of layer attention: query, key and value of its output.
 
-    Source: eq. 12 of `ECA-Net <https://arxiv.org/abs/1910.03151>`_, with
-    gamma = 2 and b = 1.
-    """
-    size = int((math.log2(channels) + 1) / 2)
-    return size if size % 2 else size + 1
-
-
-class LightLayerAttention(BaseModule):
-    """What one block adds in MRLA-light: its own value and the layer before.
-
-    ``norm(sigmoid(q . k / sqrt(d)) * V(x) + lambda * previous)`` with q and k
-    convolutions across the channels of GAP(x), V a depthwise 3x3 convolution,
-    d the channels of a head, and a learned lambda a channel.
+    Query and key are convolutions across the channels of GAP(x), the value is
+    a depthwise 3x3 convolution of x. Channels form heads.
 
     Args:
         channels (int): Number of channels C.
@@ -64,25 +53,55 @@ class LightLayerAttention(BaseModule):
         self.query = nn.Conv1d(1, 1, kernel_size, padding=padding, bias=False)
         self.key = nn.Conv1d(1, 1, kernel_size, padding=padding, bias=False)
         self.value = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
-        self.previous_weight = nn.Parameter(torch.randn(channels, 1, 1))
         self.norm = build_norm_layer(norm_cfg, channels)[1]
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
 
-    def attention(self, x: Tensor) -> Tensor:
-        """Attention of the block to its own value.
+    def query_and_key(self, x: Tensor) -> Tuple[Tensor, Tensor]:
+        """Query and key of a block.
 
         Args:
-            x (Tensor): Feature map of shape (N, C, H, W).
+            x (Tensor): Output of the plain block, of shape (N, C, H, W).
 
         Returns:
-            Tensor: Weights in 0 ... 1 of shape (N, C), equal within a head.
+            Tuple[Tensor, Tensor]: Query and key of shape (N, C) each.
         """
         with full_precision(x):
             pooled = global_avg_pool(x).to(self.query.weight.dtype)[:, None]
-            product = self.query(pooled) * self.key(pooled)
-            score = product.unflatten(2, (-1, self.head_channels)).sum(-1)
-            weight = torch.sigmoid(score / math.sqrt(self.head_channels))
-        return weight[:, 0].repeat_interleave(self.head_channels, dim=1)
+            return self.query(pooled)[:, 0], self.key(pooled)[:, 0]
+
+    def scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Scaled products of a query with keys, head by head.
+
+        Args:
+            query (Tensor): Query of shape (N, C).
+            keys (Tensor): Keys of shape (..., N, C).
+
+        Returns:
+            Tensor: Scores of shape (..., N, C // head_channels).
+        """
+        products = (query * keys).unflatten(-1, (-1, self.head_channels)).sum(-1)
+        return products / math.sqrt(self.head_channels)
+
+    def per_channel(self, weights: Tensor) -> Tensor:
+        """Repeat weights of heads, (..., heads), for their channels, (..., C)."""
+        return weights.repeat_interleave(self.head_channels, dim=-1)
+
+
+class LightLayerAttention(LayerAttentionUnit):
+    """What one block adds in MRLA-light: its own value and the layer before.
+
+    ``norm(sigmoid(q . k / sqrt(d)) * V(x) + lambda * previous)`` with a learned
+    lambda a channel; see :class:`LayerAttentionUnit` for q, k, V and d.
+
+    Args:
+        channels (int): Number of channels C.
+        *args: See :class:`LayerAttentionUnit`.
+        **kwargs: See :class:`LayerAttentionUnit`.
+    """
+
+    def __init__(self, channels: int, *args, **kwargs) -> None:
+        super().__init__(channels, *args, **kwargs)
+        self.previous_weight = nn.Parameter(torch.randn(channels, 1, 1))
 
     def forward(self, x: Tensor, previous: Tensor) -> Tensor:
         """Compute the term that the block adds to its output.
@@ -95,7 +114,9 @@ class LightLayerAttention(BaseModule):
         Returns:
             Tensor: The term, of the same shape.
         """
-        own = scale_channels(self.value(x), self.attention(x))
+        with full_precision(x):
+            weight = torch.sigmoid(self.scores(*self.query_and_key(x)))
+        own = scale_channels(self.value(x), self.per_channel(weight))
         earlier = self.previous_weight.to(previous.dtype) * previous
         return self.drop_path(self.norm(own + earlier))
 

@@ -1,4 +1,4 @@
-"""Recurrent Layer Attention: one scalar gate a block from one LSTM."""
+"""Recurrent Layer Attention: one LSTM along the network weighs every block."""
 
 from statistics import median_high
 from typing import Optional, Sequence, Tuple
@@ -10,31 +10,45 @@ from torch import Tensor, nn
 from mmdia.registry import MODELS
 from mmdia.utils import check_int
 
+from ..attentions import build_attention
 from ..cells import LSTMCell, State
 from ..utils import (
+    BottleneckMLP,
     full_precision,
     global_avg_pool,
     reduce_channels,
+    scale_channels,
 )
 from .gated import GatedInteraction
 
+CONTEXTS = ('gap', 'gmp', 'gap+mlp', 'gmp+mlp')
+MLP_RATIO = 16
 
-def resample_channels(x: Tensor, channels: int) -> Tensor:
+
+def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise ValueError where an argument is not one of the allowed strings."""
+    if value not in allowed:
+        raise ValueError(f'{name} must be one of {tuple(allowed)}, got {value!r}')
+
+
+def resample_channels(x: Tensor, channels: int, upsample: str = 'nearest') -> Tensor:
     """Bring vectors to another length without parameters.
 
     Args:
         x (Tensor): Vectors of shape (N, C).
         channels (int): The new length.
+        upsample (str): ``'nearest'`` or ``'linear'``: what is between two
+            entries of a vector that is too short. Defaults to ``'nearest'``.
 
     Returns:
         Tensor: Vectors of shape (N, channels): averages of neighbours where
-        that is shorter, the nearest neighbours where it is longer.
+        that is shorter.
     """
     if x.shape[1] == channels:
         return x
     if x.shape[1] > channels:
         return F.adaptive_avg_pool1d(x[:, None], channels)[:, 0]
-    return F.interpolate(x[:, None], size=channels, mode='nearest')[:, 0]
+    return F.interpolate(x[:, None], size=channels, mode=upsample)[:, 0]
 
 
 @MODELS.register_module()
@@ -51,10 +65,11 @@ class RLA(GatedInteraction):
 
     Source: `Recurrent Layer Attention Network
     <https://openreview.net/forum?id=Bke5aJBKvH>`_ (ICLR 2020 submission), eq.
-    1 to 5. The paper has no code. Its parameter counts settle that W1 and W2
-    are per block and have biases. Open in the text, and chosen here: the gate
-    scales the branch before the sum, as in SE-ResNet; pooled features are
-    averaged or repeated along the channels to reach the length N.
+    1 to 5; the variants: section 3.2. The paper has no code. Its parameter
+    counts settle that W1 and W2 are per block and have biases. Open in the
+    text, and arguments here: the gate scales the branch before the sum, as in
+    SE-ResNet (``position``); pooled features are averaged or repeated along the
+    channels to reach the length N (``upsample``).
 
     Args:
         channels (Sequence[int]): Output channels of the blocks, by stage.
@@ -68,15 +83,27 @@ class RLA(GatedInteraction):
             -101, as the counts say.
         ratio (int, optional): Reduction ratio r from M to the narrow layer of
             the heads. By default the counts' own: 8 where M < 512, else 16.
+        gate (str): ``'scalar'``, or ``'vector'`` for a gate a channel
+            (RLA-Vector). Defaults to ``'scalar'``.
+        context (str): What is read of a block: ``'gap'``, ``'gmp'`` (global
+            average or maximum), or either followed by two linear layers own to
+            the block, ``'gap+mlp'``, ``'gmp+mlp'``. Defaults to ``'gap'``.
+        attention (dict, optional): Config of an attention within each block,
+            such as ``dict(type='mmdia.SE')``, applied before the gate
+            (IA+RLA). Defaults to None.
+        position (str): What is read and gated: the ``'branch'`` or its
+            ``'sum'`` with the shortcut. Defaults to ``'branch'``.
+        upsample (str): How short contexts are lengthened: ``'nearest'`` or
+            ``'linear'``. Defaults to ``'nearest'``.
         **kwargs: See :class:`LayerInteraction`.
 
     Raises:
         TypeError: If a size or ``ratio`` is not an integer.
-        ValueError: If a size is not positive or ``ratio`` not in 1 ... M.
+        ValueError: If a size is not positive, ``ratio`` not in 1 ... M, or
+            another argument not one of its values.
     """
 
     scope = 'network'
-    neutral_gate = 0.5  # sigmoid(0)
 
     def __init__(
         self,
@@ -85,44 +112,86 @@ class RLA(GatedInteraction):
         context_channels: Optional[int] = None,
         hidden_channels: Optional[int] = None,
         ratio: Optional[int] = None,
+        gate: str = 'scalar',
+        context: str = 'gap',
+        attention: Optional[dict] = None,
+        position: str = 'branch',
+        upsample: str = 'nearest',
         **kwargs,
     ) -> None:
         super().__init__(channels, num_blocks, **kwargs)
+        check_choice('gate', gate, ('scalar', 'vector'))
+        check_choice('context', context, CONTEXTS)
+        check_choice('position', position, ('branch', 'sum'))
+        check_choice('upsample', upsample, ('nearest', 'linear'))
+        block_channels = [c for c, n in zip(channels, num_blocks) for _ in range(n)]
         if context_channels is None:
-            context_channels = median_high(
-                c for c, n in zip(channels, num_blocks) for _ in range(n)
-            )
+            context_channels = median_high(block_channels)
         check_int('context_channels', context_channels)
         if hidden_channels is None:
             hidden_channels = max(context_channels // 2, 1)
         check_int('hidden_channels', hidden_channels)
         if ratio is None:
             ratio = min(8 if hidden_channels < 512 else 16, hidden_channels)
+        mid_channels = reduce_channels(hidden_channels, ratio)
 
         self.context_channels = context_channels
+        self.context = context
+        self.position = position
+        self.upsample = upsample
         self.cell = LSTMCell(context_channels, hidden_channels)
-        mid_channels = reduce_channels(hidden_channels, ratio)
         self.heads = nn.ModuleList(
-            nn.Sequential(
-                nn.Linear(hidden_channels, mid_channels),
-                nn.ReLU(inplace=True),
-                nn.Linear(mid_channels, 1),
-            )
-            for _ in range(sum(num_blocks))
+            BottleneckMLP(hidden_channels, mid_channels, 1 if gate == 'scalar' else c)
+            for c in block_channels
         )
+        self.context_mlps = None
+        if context.endswith('+mlp'):
+            self.context_mlps = nn.ModuleList(
+                BottleneckMLP(c, max(c // MLP_RATIO, 1), c) for c in block_channels
+            )
+        self.neutral_gate = 0.5  # sigmoid(0)
+        self.attentions = None
+        if attention is not None:
+            self.attentions = nn.ModuleList(
+                build_attention(attention, c, norm_cfg=self.norm_cfg) for c in block_channels
+            )
+            self.neutral_gate *= self.attentions[0].neutral_gate
+
+    def summarize(self, x: Tensor, index: int) -> Tensor:
+        """What the LSTM reads of a block.
+
+        Args:
+            x (Tensor): Feature map of shape (N, C, H, W).
+            index (int): Number of the block.
+
+        Returns:
+            Tensor: Context of shape (N, context_channels).
+        """
+        with full_precision(x):
+            pooled = global_avg_pool(x) if self.context.startswith('gap') else x.amax((2, 3))
+            if self.context_mlps is not None:
+                mlp = self.context_mlps[index]
+                pooled = mlp(pooled.to(mlp[0].weight.dtype))
+            return resample_channels(pooled, self.context_channels, self.upsample)
 
     def forward(
         self, branch: Tensor, identity: Tensor, state: Optional[State], index: int
     ) -> Tuple[Tensor, State]:
         """See :meth:`LayerInteraction.forward`; the state is (h, c)."""
-        context = resample_channels(global_avg_pool(branch), self.context_channels)
-        state = self.cell(context, state)
+        volume = branch if self.position == 'branch' else identity + branch
+        state = self.cell(self.summarize(volume, index), state)
         with full_precision(branch):
             alpha = torch.sigmoid(self.heads[index](state[0]))
-        return self.join(branch, identity, alpha), state
+        if self.attentions is not None:
+            volume = self.attentions[index](volume)
+        if self.position == 'branch':
+            return self.join(volume, identity, alpha), state
+        return self.act(scale_channels(volume, self.gate_scale * alpha)), state
 
     def neutralize(self) -> None:
         """See :meth:`GatedInteraction.neutralize`."""
         for head in self.heads:
             nn.init.zeros_(head[-1].weight)
             nn.init.zeros_(head[-1].bias)
+        for attention in self.attentions or ():
+            attention.neutralize()

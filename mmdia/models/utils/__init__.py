@@ -1,13 +1,21 @@
-from .bottleneck import reduce_channels
+from .bottleneck import BottleneckMLP, reduce_channels
 from .checkpointing import checkpoint_module
+from .kernels import channel_kernel_size, check_kernel_size
+from .lookup import arguments, configured_class, registered_names
 from .precision import full_precision, global_avg_pool, scale_channels
 from .pretrained import load_pretrained
 
 __all__ = [
+    'BottleneckMLP',
+    'arguments',
+    'channel_kernel_size',
+    'check_kernel_size',
     'checkpoint_module',
+    'configured_class',
     'full_precision',
     'global_avg_pool',
     'load_pretrained',
     'reduce_channels',
+    'registered_names',
     'scale_channels',
 ]

@@ -1,4 +1,6 @@
-"""The width of bottlenecks."""
+"""Bottlenecks of vectors: few channels between many."""
+
+from torch import nn
 
 from mmdia.utils import check_int
 
@@ -23,3 +25,23 @@ def reduce_channels(channels: int, ratio: int) -> int:
             f'ratio must be at most the number of channels it reduces, {channels}, got {ratio}'
         )
     return channels // ratio
+
+
+class BottleneckMLP(nn.Sequential):
+    """Two linear layers, a narrow one and one that widens again, with a ReLU between.
+
+    Args:
+        in_channels (int): Length of the input.
+        mid_channels (int): Length in the middle.
+        out_channels (int): Length of the output.
+        bias (bool): Whether the layers have biases. Defaults to True.
+    """
+
+    def __init__(
+        self, in_channels: int, mid_channels: int, out_channels: int, bias: bool = True
+    ) -> None:
+        super().__init__(
+            nn.Linear(in_channels, mid_channels, bias=bias),
+            nn.ReLU(inplace=True),
+            nn.Linear(mid_channels, out_channels, bias=bias),
+        )

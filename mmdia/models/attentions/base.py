@@ -1,0 +1,121 @@
+"""What all attentions have in common."""
+
+from typing import Optional, Union
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmdia.utils import check_int
+
+from ..utils import full_precision, scale_channels
+
+
+class Attention(BaseModule):
+    """Recalibrates a feature map: what goes in and what comes out have one shape.
+
+    A module serves one block, or it is shared by several. Shared, its
+    parameters are the same for all of them; but norms that keep statistics
+    are one a block, chosen by ``index``, since the blocks' statistics differ
+    and training collapses without: see section 7.3 of `Layer-wise Shared
+    Attention Network <https://arxiv.org/abs/2210.16101>`_.
+
+    Being called with the map alone, it also serves as a plugin of the
+    backbones of MMDetection and MMSegmentation:
+    ``plugins=[dict(cfg=dict(type='mmdia.SE'), position='after_conv3')]``.
+
+    Args:
+        in_channels (int): Number of channels C.
+        num_blocks (int): Number of blocks that share the module.
+            Defaults to 1.
+        norm_cfg (dict): Config of norms that keep statistics, where there
+            are any. Defaults to ``dict(type='BN')``.
+        init_cfg (dict | list[dict], optional): Initialization config.
+            Defaults to None.
+
+    Attributes:
+        neutral_gate (float): By what the input is multiplied after
+            :meth:`neutralize`; a power of two, which is exact in any
+            precision.
+
+    Raises:
+        TypeError: If ``in_channels`` or ``num_blocks`` is not an integer.
+        ValueError: If ``in_channels`` or ``num_blocks`` is not positive.
+    """
+
+    neutral_gate: float
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_blocks: int = 1,
+        norm_cfg: dict = dict(type='BN'),
+        init_cfg: Optional[Union[dict, list]] = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        check_int('in_channels', in_channels)
+        check_int('num_blocks', num_blocks)
+        self.in_channels = in_channels
+        self.num_blocks = num_blocks
+        self.norm_cfg = norm_cfg
+
+    def forward(self, x: Tensor, index: int = 0) -> Tensor:
+        """Recalibrate a feature map.
+
+        Args:
+            x (Tensor): Feature map of shape (N, C, H, W).
+            index (int): Number of the block among those that share the
+                module. Defaults to 0.
+
+        Returns:
+            Tensor: Recalibrated map, of the shape and dtype of ``x``.
+        """
+        raise NotImplementedError
+
+    def neutralize(self) -> None:
+        """Set the weights so that the input is multiplied by ``neutral_gate``."""
+        raise NotImplementedError
+
+    def like_weights(self, features: Tensor) -> Tensor:
+        """Features in the dtype of the weights; pooled ones have single precision."""
+        return features.to(next(self.parameters()).dtype)
+
+
+class ChannelAttention(Attention):
+    """Base of attentions that multiply every channel by a gate: see :meth:`gate`.
+
+    Args:
+        *args: See :class:`Attention`.
+        **kwargs: See :class:`Attention`.
+    """
+
+    neutral_gate = 0.5  # sigmoid(0)
+
+    def gate(self, x: Tensor, index: int) -> Tensor:
+        """Compute the gates of all channels; called with autocast off.
+
+        Args:
+            x (Tensor): Feature map of shape (N, C, H, W).
+            index (int): See :meth:`Attention.forward`.
+
+        Returns:
+            Tensor: Gates of shape (N, C).
+        """
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, index: int = 0) -> Tensor:
+        """See :meth:`Attention.forward`."""
+        with full_precision(x):
+            gate = self.gate(x, index)
+        return scale_channels(x, gate)
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """A tensor in single precision, or in double where it is."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def zero_parameters(module: nn.Module) -> None:
+    """Zero all parameters of a module."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)

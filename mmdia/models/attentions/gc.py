@@ -1,0 +1,81 @@
+"""Global context."""
+
+from typing import Optional, Sequence, Union
+
+from mmcv.cnn import ContextBlock
+from torch import Tensor
+
+from mmdia.registry import MODELS
+
+from ..utils import reduce_channels
+from .base import Attention, zero_parameters
+
+
+@MODELS.register_module()
+class GC(Attention):
+    """Global context: a weighted mean over all positions is added to each.
+
+    ``x + W2 relu(LN(W1 c))`` with ``c = sum over positions of softmax(Wk x) * x``;
+    MMCV's ``ContextBlock``. The softmax is over positions, W1 goes from C to
+    C // r channels, W2 back, and the layer norm keeps no statistics: blocks
+    that share the module share it too. W2 starts at zero. It is not a gate,
+    and autocast applies to it.
+
+    Source: Cao et al., `GCNet: Non-local Networks Meet Squeeze-Excitation
+    Networks and Beyond <https://arxiv.org/abs/1904.11492>`_.
+
+    Args:
+        in_channels (int): Number of channels C.
+        num_blocks (int): See :class:`Attention`. Defaults to 1.
+        ratio (int): Reduction ratio r. Defaults to 16.
+        pooling_type (str): ``'att'`` for the weighted mean, ``'avg'`` for the
+            plain one. Defaults to ``'att'``.
+        fusion_types (Sequence[str]): ``'channel_add'`` to add the context,
+            ``'channel_mul'`` to multiply by its sigmoid, or both.
+            Defaults to ``('channel_add',)``.
+        init_cfg (dict | list[dict], optional): Initialization config.
+            Defaults to ``dict(type='Kaiming', layer='Conv2d')``.
+        **kwargs: See :class:`Attention`.
+
+    Raises:
+        TypeError: If ``ratio`` is not an integer.
+        ValueError: If ``ratio`` is not in 1 ... C, or ``pooling_type`` or
+            ``fusion_types`` is not among the above.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_blocks: int = 1,
+        ratio: int = 16,
+        pooling_type: str = 'att',
+        fusion_types: Sequence[str] = ('channel_add',),
+        init_cfg: Optional[Union[dict, list]] = dict(type='Kaiming', layer='Conv2d'),
+        **kwargs,
+    ) -> None:
+        super().__init__(in_channels, num_blocks, init_cfg=init_cfg, **kwargs)
+        if pooling_type not in ('att', 'avg'):
+            raise ValueError(f"pooling_type must be 'att' or 'avg', got {pooling_type!r}")
+        fusions = {'channel_add', 'channel_mul'}
+        if isinstance(fusion_types, str) or not fusion_types or set(fusion_types) - fusions:
+            raise ValueError(f'fusion_types must be some of {sorted(fusions)}, got {fusion_types}')
+        # The half makes up for MMCV's rounding down of a product of floats.
+        ratio = (reduce_channels(in_channels, ratio) + 0.5) / in_channels
+        self.block = ContextBlock(in_channels, ratio, pooling_type, tuple(fusion_types))
+        self.neutral_gate = 1.0 if self.block.channel_mul_conv is None else 0.5
+
+    def forward(self, x: Tensor, index: int = 0) -> Tensor:
+        """See :meth:`Attention.forward`."""
+        return self.block(x).to(x.dtype)
+
+    def init_weights(self) -> None:
+        """Initialize the weights, the last ones with zero."""
+        if not self.is_init:
+            super().init_weights()
+            self.block.reset_parameters()
+
+    def neutralize(self) -> None:
+        """See :meth:`Attention.neutralize`."""
+        for convs in (self.block.channel_add_conv, self.block.channel_mul_conv):
+            if convs is not None:
+                zero_parameters(convs[-1])

@@ -1,0 +1,47 @@
+"""Squeeze-and-excitation."""
+
+import torch
+from torch import Tensor
+
+from mmdia.registry import MODELS
+
+from ..utils import BottleneckMLP, global_avg_pool, reduce_channels
+from .base import ChannelAttention, zero_parameters
+
+
+@MODELS.register_module()
+class SE(ChannelAttention):
+    """Squeeze-and-excitation: a gate a channel from the means of all channels.
+
+    ``x * sigmoid(W2 relu(W1 GAP(x)))``, W1 from C to C // r channels, W2 back.
+
+    Source: Hu et al., `Squeeze-and-Excitation Networks
+    <https://arxiv.org/abs/1709.01507>`_. The authors' models have biases, which
+    the equations lack; most, not all, of the later papers count them.
+
+    Args:
+        in_channels (int): Number of channels C.
+        num_blocks (int): See :class:`Attention`. Defaults to 1.
+        ratio (int): Reduction ratio r. Defaults to 16.
+        bias (bool): Whether W1 and W2 have biases. Defaults to True.
+        **kwargs: See :class:`Attention`.
+
+    Raises:
+        TypeError: If ``ratio`` is not an integer.
+        ValueError: If ``ratio`` is not in 1 ... C.
+    """
+
+    def __init__(
+        self, in_channels: int, num_blocks: int = 1, ratio: int = 16, bias: bool = True, **kwargs
+    ) -> None:
+        super().__init__(in_channels, num_blocks, **kwargs)
+        mid_channels = reduce_channels(in_channels, ratio)
+        self.mlp = BottleneckMLP(in_channels, mid_channels, in_channels, bias)
+
+    def gate(self, x: Tensor, index: int) -> Tensor:
+        """See :meth:`ChannelAttention.gate`."""
+        return torch.sigmoid(self.mlp(self.like_weights(global_avg_pool(x))))
+
+    def neutralize(self) -> None:
+        """See :meth:`Attention.neutralize`."""
+        zero_parameters(self.mlp[-1])

@@ -1,0 +1,54 @@
+"""Style-based recalibration."""
+
+import torch
+from mmcv.cnn import build_norm_layer
+from torch import Tensor, nn
+
+from mmdia.registry import MODELS
+
+from .base import ChannelAttention, at_least_single, zero_parameters
+
+
+@MODELS.register_module()
+class SRM(ChannelAttention):
+    """Style-based recalibration: a gate a channel from its mean and deviation.
+
+    ``x * sigmoid(BN(w1 * mean(x) + w2 * std(x)))``, both over height and
+    width, with two weights a channel.
+
+    Source: Lee et al., `SRM: A Style-based Recalibration Module for
+    Convolutional Neural Networks <https://arxiv.org/abs/1903.10829>`_. The
+    standard deviation divides by H * W, as in the paper, and so is defined for
+    a single position; the released code divides by H * W - 1. The released
+    code starts with zero weights, on whose outputs batch statistics are
+    degenerate; here they are uniform, as those of a linear layer.
+
+    In training, the batch norm needs more than one sample, or statistics that
+    are synchronised or fixed.
+
+    Args:
+        in_channels (int): Number of channels C.
+        num_blocks (int): Number of blocks that share the weights; each has a
+            norm of its own. Defaults to 1.
+        **kwargs: See :class:`Attention`.
+    """
+
+    eps = 1e-5  # keeps the derivative of the square root finite
+
+    def __init__(self, in_channels: int, num_blocks: int = 1, **kwargs) -> None:
+        super().__init__(in_channels, num_blocks, **kwargs)
+        self.weight = nn.Parameter(torch.empty(in_channels, 2).uniform_(-(0.5**0.5), 0.5**0.5))
+        self.norms = nn.ModuleList(
+            build_norm_layer(self.norm_cfg, in_channels)[1] for _ in range(num_blocks)
+        )
+
+    def gate(self, x: Tensor, index: int) -> Tensor:
+        """See :meth:`ChannelAttention.gate`."""
+        variance, mean = torch.var_mean(at_least_single(x), (2, 3), correction=0)
+        style = torch.stack((mean, (variance + self.eps).sqrt()), dim=2)
+        score = (self.like_weights(style) * self.weight).sum(2)
+        return torch.sigmoid(self.norms[index](score[:, :, None, None]).flatten(1))
+
+    def neutralize(self) -> None:
+        """See :meth:`Attention.neutralize`."""
+        zero_parameters(self.norms)

@@ -1,0 +1,135 @@
+"""Attentions in the branch: one a block, or one for all blocks of a stage."""
+
+from typing import Any, Iterator, Tuple
+
+import torch
+from mmengine.model import ModuleList
+from torch import Tensor
+
+from mmdia.registry import MODELS
+
+from ..attentions import Attention, build_attention
+from .gated import GatedInteraction
+
+
+class AttentionInteraction(GatedInteraction):
+    """Base of interactions that put an attention in the branch: see :meth:`attend`.
+
+    ``out = act(identity + attention(branch))``, where the attention sees one
+    block at a time; nothing is carried along depth.
+
+    Args:
+        *args: See :class:`LayerInteraction`.
+        **kwargs: See :class:`LayerInteraction`.
+    """
+
+    def attend(self, branch: Tensor, index: int) -> Tensor:
+        """Apply the attention of a block.
+
+        Args:
+            branch (Tensor): Output of the branch, of shape (N, C, H, W).
+            index (int): Number of the block.
+
+        Returns:
+            Tensor: The recalibrated branch, of the same shape.
+        """
+        raise NotImplementedError
+
+    def forward(
+        self, branch: Tensor, identity: Tensor, state: Any, index: int
+    ) -> Tuple[Tensor, Any]:
+        """See :meth:`LayerInteraction.forward`; there is no state."""
+        attended = self.attend(branch, index)
+        scale = self.gate_scale.to(attended.dtype)
+        return self.act(torch.addcmul(identity, attended, scale)), state
+
+    def attention_modules(self) -> Iterator[Attention]:
+        """All attentions."""
+        return (m for m in self.modules() if isinstance(m, Attention))
+
+    @property
+    def neutral_gate(self) -> float:
+        """See :class:`GatedInteraction`."""
+        return next(self.attention_modules()).neutral_gate
+
+    def neutralize(self) -> None:
+        """See :meth:`GatedInteraction.neutralize`."""
+        for attention in self.attention_modules():
+            attention.neutralize()
+
+
+@MODELS.register_module()
+class BlockAttention(AttentionInteraction):
+    """One attention a block, as in SENet, ECA-Net and their like.
+
+    ``out = act(identity + attention[index](branch))``.
+
+    Args:
+        channels (int): Output channels of the blocks.
+        num_blocks (int): Number of blocks.
+        attention (dict): Config of the attention; see
+            :class:`~mmdia.models.Attention`.
+            Defaults to ``dict(type='mmdia.SE')``.
+        **kwargs: See :class:`LayerInteraction`.
+
+    Raises:
+        TypeError: If ``attention`` is not the config of an attention.
+        ValueError: If its type is missing or not registered.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_blocks: int,
+        attention: dict = dict(type='mmdia.SE'),
+        **kwargs,
+    ) -> None:
+        super().__init__(channels, num_blocks, **kwargs)
+        self.attentions = ModuleList(
+            build_attention(attention, channels, norm_cfg=self.norm_cfg) for _ in range(num_blocks)
+        )
+
+    def attend(self, branch: Tensor, index: int) -> Tensor:
+        """See :meth:`AttentionInteraction.attend`."""
+        return self.attentions[index](branch)
+
+
+@MODELS.register_module()
+class SharedAttention(AttentionInteraction):
+    """One attention for all blocks of a stage: the DIA framework.
+
+    ``out = act(identity + attention(branch))``. The parameters do not grow
+    with depth, but for norms that keep statistics: there is one of them a
+    block.
+
+    Source: Huang et al., `DIANet: Dense-and-Implicit Attention Network
+    <https://arxiv.org/abs/1905.10671>`_; with more attentions: Huang et al.,
+    `Layer-wise Shared Attention Network on Dynamical System Perspective
+    <https://arxiv.org/abs/2210.16101>`_, section 4.1, and 7.3 on the norms.
+
+    Args:
+        channels (int): Output channels of the blocks.
+        num_blocks (int): Number of blocks.
+        attention (dict): Config of the attention; see
+            :class:`~mmdia.models.Attention`.
+            Defaults to ``dict(type='mmdia.SE')``.
+        **kwargs: See :class:`LayerInteraction`.
+
+    Raises:
+        TypeError: If ``attention`` is not the config of an attention.
+        ValueError: If its type is missing or not registered.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_blocks: int,
+        attention: dict = dict(type='mmdia.SE'),
+        **kwargs,
+    ) -> None:
+        super().__init__(channels, num_blocks, **kwargs)
+        self.attention = build_attention(attention, channels, num_blocks, self.norm_cfg)
+
+    def attend(self, branch: Tensor, index: int) -> Tensor:
+        """See :meth:`AttentionInteraction.attend`."""
+        return self.attention(branch, index)

@@ -1,0 +1,194 @@
+"""Layer attention in its full form: a block attends to all blocks before."""
+
+from typing import NamedTuple, Optional, Tuple, Union
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mmdia.registry import MODELS
+
+from ..cells import State
+from ..utils import full_precision, global_avg_pool, scale_channels
+from .base import LayerInteraction
+from .layer_attention import LayerAttentionUnit
+
+
+class Memory(NamedTuple):
+    """What is kept of the blocks of a stage, t of them so far.
+
+    Args:
+        values (Tuple[Tensor]): The values, t maps of shape (N, C, H, W).
+        keys (Tensor): The keys, of shape (t, N, C).
+        pooled (Tensor): The values' means over height and width, of shape
+            (t, N, C).
+        gains (Tensor): Factors of the values, of shape (t, N, C).
+        cell (Tuple[Tensor, Tensor], optional): State of the recurrent cell.
+    """
+
+    values: Tuple[Tensor, ...]
+    keys: Tensor
+    pooled: Tensor
+    gains: Tensor
+    cell: Optional[State] = None
+
+
+def empty_memory(key: Tensor) -> Memory:
+    """The memory before the first block, for keys of shape (N, C)."""
+    empty = key.new_zeros(0, *key.shape)
+    return Memory(values=(), keys=empty, pooled=empty, gains=empty)
+
+
+def remember(memory: Memory, key: Tensor, value: Tensor) -> Memory:
+    """Add a block to the memory.
+
+    Args:
+        memory (Memory): What is kept of earlier blocks.
+        key (Tensor): The block's key of shape (N, C).
+        value (Tensor): The block's value of shape (N, C, H, W).
+
+    Returns:
+        Memory: What is kept of all blocks.
+    """
+    pooled = global_avg_pool(value).to(key.dtype)
+    return memory._replace(
+        values=(*memory.values, value),
+        keys=torch.cat((memory.keys, key[None])),
+        pooled=torch.cat((memory.pooled, pooled[None])),
+        gains=torch.cat((memory.gains, torch.ones_like(key)[None])),
+    )
+
+
+def weighted_sum(weights: Tensor, *values: Tensor) -> Tensor:
+    """Sum of maps, each channel with a weight.
+
+    Args:
+        weights (Tensor): Weights of shape (t, N, C).
+        *values (Tensor): t maps of shape (N, C, H, W).
+
+    Returns:
+        Tensor: The sum, of shape (N, C, H, W).
+    """
+    # Stacked along the batch, maps keep their memory format.
+    weighted = scale_channels(torch.cat(values), weights.flatten(0, 1))
+    return weighted.unflatten(0, weights.shape[:2]).sum(0)
+
+
+class FullLayerAttention(LayerAttentionUnit):
+    """What one block adds in MRLA-base: the values of all blocks so far.
+
+    ``scale * relu(norm(sum_t softmax_t(q . k_t / sqrt(d)) * g_t * V_t))``; see
+    :class:`LayerAttentionUnit` for q, k, V and d.
+
+    The scale is 1 and fixed. Where training starts from the plain network it
+    is learned and starts from 0: no other weight could do that here, since no
+    gradient passes a ReLU that returns zeros.
+
+    Args:
+        channels (int): Number of channels C.
+        *args: See :class:`LayerAttentionUnit`.
+        learn_scale (bool): Whether the scale is learned. Defaults to False.
+        **kwargs: See :class:`LayerAttentionUnit`.
+    """
+
+    def __init__(self, channels: int, *args, learn_scale: bool = False, **kwargs) -> None:
+        super().__init__(channels, *args, **kwargs)
+        scale = torch.ones(channels, 1, 1)
+        if learn_scale:
+            self.scale = nn.Parameter(scale)
+        else:
+            self.register_buffer('scale', scale)
+
+    def forward(self, query: Tensor, memory: Memory) -> Tensor:
+        """Compute the term that the block adds to its output.
+
+        Args:
+            query (Tensor): The block's query of shape (N, C).
+            memory (Memory): What is kept of all blocks, this one included.
+
+        Returns:
+            Tensor: The term, of shape (N, C, H, W).
+        """
+        with full_precision(query):
+            weights = self.scores(query, memory.keys).softmax(0)
+            weights = self.per_channel(weights) * memory.gains
+        if torch.is_grad_enabled():
+            # Stacked again in the backward pass: each value is kept once, not once a block.
+            attended = checkpoint(weighted_sum, weights, *memory.values, use_reentrant=False)
+        else:
+            attended = weighted_sum(weights, *memory.values)
+        attended = torch.relu(self.norm(attended))
+        return self.drop_path(self.scale.to(attended.dtype) * attended)
+
+
+@MODELS.register_module()
+class MRLABase(LayerInteraction):
+    """MRLA-base (MRLA-B): every block attends to all blocks of its stage so far.
+
+    ``x = act(identity + branch)``, ``out = x + attention(x, earlier)``; see
+    :class:`FullLayerAttention`.
+
+    Source: Fang et al., `Cross-Layer Retrospective Retrieving via Layer
+    Attention <https://arxiv.org/abs/2302.03985>`_, section "MRLA-base", as
+    the released code has it.
+
+    Args:
+        channels (int): Output channels of the blocks.
+        num_blocks (int): Number of blocks.
+        head_channels (int): Channels of an attention head. Defaults to 32; the
+            released ImageNet network has 16.
+        attention_drop_path_rate (float): Probability to drop the attention
+            term of a sample in training. Defaults to 0.
+        init_cfg (dict | list[dict], optional): Initialization config.
+            Defaults to Kaiming-normal (fan out) convolutions.
+        **kwargs: See :class:`LayerInteraction`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_blocks: int,
+        head_channels: int = 32,
+        attention_drop_path_rate: float = 0.0,
+        init_cfg: Optional[Union[dict, list]] = dict(type='Kaiming', layer='Conv2d'),
+        **kwargs,
+    ) -> None:
+        super().__init__(channels, num_blocks, init_cfg=init_cfg, **kwargs)
+        self.attentions = nn.ModuleList(
+            FullLayerAttention(
+                channels,
+                head_channels,
+                self.norm_cfg,
+                attention_drop_path_rate,
+                learn_scale=self.identity_init,
+            )
+            for _ in range(num_blocks)
+        )
+
+    def refresh(self, memory: Memory, x: Tensor) -> Memory:
+        """Renew what is kept of earlier blocks; here it stays as it is.
+
+        Args:
+            memory (Memory): What is kept of earlier blocks.
+            x (Tensor): Output of the plain block, of shape (N, C, H, W).
+
+        Returns:
+            Memory: What to attend to.
+        """
+        return memory
+
+    def forward(
+        self, branch: Tensor, identity: Tensor, state: Optional[Memory], index: int
+    ) -> Tuple[Tensor, Memory]:
+        """See :meth:`LayerInteraction.forward`; the state is a :class:`Memory`."""
+        attention = self.attentions[index]
+        x = self.act(identity + branch)
+        query, key = attention.query_and_key(x)
+        earlier = empty_memory(key) if state is None else state
+        memory = remember(self.refresh(earlier, x), key, attention.value(x))
+        return x + attention(query, memory), memory
+
+    def init_identity(self) -> None:
+        """Zero the scales, so that the attention adds nothing."""
+        for attention in self.attentions:
+            nn.init.zeros_(attention.scale)
