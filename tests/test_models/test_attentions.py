@@ -484,7 +484,7 @@ def test_norms_are_those_of_the_trunk():
         (
             dict(type='DIALSTM'),
             TypeError,
-            "attention type 'DIALSTM' is not a subclass of Attention; .*SE",
+            "'DIALSTM' is not a subclass of Attention; .*SE",
         ),
         (dict(type=nn.ReLU), TypeError, 'is not a subclass of Attention'),
         ('mmdia.SE', TypeError, "attention must be a dict .* got 'mmdia.SE'; registered are"),
