@@ -89,6 +89,7 @@ class ResidualBackbone(BaseModule):
         """
         interaction = PLAIN if interaction is None else interaction
         self.stage_blocks = tuple(map(len, blocks))
+        self.stage_channels = tuple(channels)
         self.interaction = None
         network_wide = interaction_class(interaction).scope == 'network'
         interaction = dict(interaction)

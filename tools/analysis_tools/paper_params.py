@@ -1,0 +1,141 @@
+"""Compare parameter counts with those that the papers print.
+
+Builds the models of the rows of paper_params.yml and prints a line for each.
+Exits with an error if a figure that can be reproduced is not.
+"""
+
+from argparse import ArgumentParser, Namespace
+from math import floor
+from pathlib import Path
+from typing import Iterable, Iterator, NamedTuple, Optional
+
+import torch
+from mmengine.fileio import load
+from mmengine.hub import get_config
+from mmengine.registry import init_default_scope
+from torch import nn
+
+import mmdia  # noqa: F401  (opens the configs of mmdia and finds its models)
+from mmdia.registry import MODELS
+
+TABLE = Path(__file__).with_suffix('.yml')
+DETECTORS = {
+    'faster-rcnn': 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
+    'mask-rcnn': 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py',
+}
+CLASSES = 1000
+LINE = '{paper:7} {table:>5} {row:44.44} {data:9} {printed:>6} {ours:>11}  {verdict}'
+
+
+class Result(NamedTuple):
+    """A row and what became of it.
+
+    Args:
+        row (dict): The row of the table.
+        count (int, optional): Our count; None where there is no model yet.
+    """
+
+    row: dict
+    count: Optional[int]
+
+    @property
+    def verdict(self) -> str:
+        """How our count compares with the printed figure."""
+        if self.count is None:
+            return f'open ({self.row["open"]})'
+        digits = len(self.row['printed'].partition('.')[2])
+        printed = float(self.row['printed'])
+        millions = self.count / 1e6
+        if round(millions, digits) == printed:
+            return 'reproduced'
+        if floor(millions * 10**digits) / 10**digits == printed:
+            return 'reproduced, if truncated'
+        return f'differs ({self.row.get("reason", "unexpected")})'
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether our count gives the printed figure."""
+        return self.verdict.startswith('reproduced')
+
+
+def build(row: dict) -> nn.Module:
+    """Build the model of a row, without memory for its weights."""
+    if 'detector' in row:
+        from mmdet.registry import MODELS as MMDET_MODELS
+
+        init_default_scope('mmdet')
+        cfg = get_config(DETECTORS[row['detector']]).model
+        cfg.backbone.update(row['backbone'])
+        with torch.device('meta'):
+            return MMDET_MODELS.build(cfg)
+    with torch.device('meta'):
+        backbone = MODELS.build(dict(row['backbone']))
+        head = nn.Linear(backbone.stage_channels[-1], CLASSES)
+    return nn.ModuleDict(dict(backbone=backbone, head=head))
+
+
+def count_parameters(model: nn.Module, what: str = 'all') -> int:
+    """Count the parameters of a model.
+
+    Args:
+        model (nn.Module): The model; its backbone is called ``backbone``.
+        what (str): ``'all'``; ``'with_conv_biases'``, as if every convolution
+            had a bias; or ``'trainable'``, without the stem and the first
+            stage, which detectors freeze with all that is in them if it was
+            trained before. Defaults to ``'all'``.
+
+    Returns:
+        int: The count.
+    """
+    frozen = ('backbone.conv1.', 'backbone.bn1.', 'backbone.layer1.') if what == 'trainable' else ()
+    count = sum(p.numel() for name, p in model.named_parameters() if not name.startswith(frozen))
+    if what == 'with_conv_biases':
+        convs = (m for m in model.modules() if isinstance(m, nn.Conv2d) and m.bias is None)
+        count += sum(conv.out_channels for conv in convs)
+    return count
+
+
+def check_rows(rows: Iterable[dict]) -> Iterator[Result]:
+    """Count the parameters of the rows that have a model."""
+    for row in rows:
+        open_row = 'open' in row
+        yield Result(
+            row, None if open_row else count_parameters(build(row), row.get('count', 'all'))
+        )
+
+
+def parse_args() -> Namespace:
+    """Read the command line."""
+    parser = ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--paper', help='rows of one paper only: DIANet, LSA, DLA or RLA')
+    parser.add_argument('--hide-open', action='store_true', help='leave out rows without a model')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the comparison."""
+    args = parse_args()
+    rows = [row for row in load(TABLE) if args.paper in (None, row['paper'])]
+    if not rows:
+        raise SystemExit(f'--paper: there are no rows of {args.paper}')
+    titles = dict(paper='paper', table='table', row='row', data='data', printed='M')
+    print(LINE.format(**titles, ours='ours', verdict='verdict'))
+    results = []
+    for result in check_rows(rows):
+        results.append(result)
+        if result.count is not None or not args.hide_open:
+            ours = '' if result.count is None else f'{result.count:,}'
+            print(LINE.format(**result.row, ours=ours, verdict=result.verdict), flush=True)
+    built = [result for result in results if result.count is not None]
+    unexpected = [r for r in built if not r.reproduced and 'reason' not in r.row]
+    if unexpected:
+        raise SystemExit(f'{len(unexpected)} figures that can be reproduced are not')
+    explained = sum(not r.reproduced for r in built)
+    print(
+        f'{len(results) - len(built)} rows have no model yet, {explained} differ for the reason given'
+    )
+    print(f'reproduced {len(built) - explained} of {len(results)}')
+
+
+if __name__ == '__main__':
+    main()
