@@ -130,10 +130,9 @@ def main() -> None:
     unexpected = [r for r in built if not r.reproduced and 'reason' not in r.row]
     if unexpected:
         raise SystemExit(f'{len(unexpected)} figures that can be reproduced are not')
+    missing = len(results) - len(built)
     explained = sum(not r.reproduced for r in built)
-    print(
-        f'{len(results) - len(built)} rows have no model yet, {explained} differ for the reason given'
-    )
+    print(f'{missing} rows have no model yet, {explained} differ for the reason given')
     print(f'reproduced {len(built) - explained} of {len(results)}')
 
 

@@ -4,7 +4,8 @@ from .channel import AttentionInteraction, BlockAttention, SharedAttention
 from .dynamic import DLABase, DLALight
 from .full_attention import MRLABase
 from .gated import GatedInteraction
-from .layer_attention import MRLALight
+from .layer_attention import LayerAttention
+from .light_attention import MRLALight
 from .recurrent import DIALSTM, LII, DIALSTMLight, RecurrentGate
 from .rla import RLA
 
@@ -19,6 +20,7 @@ __all__ = [
     'DLABase',
     'DLALight',
     'GatedInteraction',
+    'LayerAttention',
     'LayerInteraction',
     'MRLABase',
     'MRLALight',

@@ -9,7 +9,7 @@ from mmdia.registry import MODELS
 from ..cells import DSUCell, State, build_cell
 from ..utils import global_avg_pool, scale_channels
 from .full_attention import Memory, MRLABase
-from .layer_attention import MRLALight
+from .light_attention import MRLALight
 
 
 @MODELS.register_module()
@@ -20,7 +20,7 @@ class DLALight(MRLALight):
     ``h, c = DSU(GAP(x), (h, c))``, and gates the shortcut in that context,
     ``d = DSU(GAP(identity), (h, c))`` (its state is dropped);
     ``out = x + attention(x, identity * d + excite(identity))``; see
-    :class:`~.layer_attention.LightLayerAttention`. The outputs are not
+    :class:`~.light_attention.LightLayerAttention`. The outputs are not
     rectified and may be negative.
 
     Source: Wang et al., `Strengthening Layer Interaction via Dynamic Layer

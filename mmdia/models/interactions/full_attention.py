@@ -1,6 +1,6 @@
 """Layer attention in its full form: a block attends to all blocks before."""
 
-from typing import NamedTuple, Optional, Tuple, Union
+from typing import NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,7 @@ from mmdia.registry import MODELS
 
 from ..cells import State
 from ..utils import full_precision, global_avg_pool, scale_channels
-from .base import LayerInteraction
-from .layer_attention import LayerAttentionUnit
+from .layer_attention import LayerAttention, LayerAttentionUnit
 
 
 class Memory(NamedTuple):
@@ -122,7 +121,7 @@ class FullLayerAttention(LayerAttentionUnit):
 
 
 @MODELS.register_module()
-class MRLABase(LayerInteraction):
+class MRLABase(LayerAttention):
     """MRLA-base (MRLA-B): every block attends to all blocks of its stage so far.
 
     ``x = act(identity + branch)``, ``out = x + attention(x, earlier)``; see
@@ -135,35 +134,13 @@ class MRLABase(LayerInteraction):
     Args:
         channels (int): Output channels of the blocks.
         num_blocks (int): Number of blocks.
-        head_channels (int): Channels of an attention head. Defaults to 32; the
-            released ImageNet network has 16.
-        attention_drop_path_rate (float): Probability to drop the attention
-            term of a sample in training. Defaults to 0.
-        init_cfg (dict | list[dict], optional): Initialization config.
-            Defaults to Kaiming-normal (fan out) convolutions.
-        **kwargs: See :class:`LayerInteraction`.
+        **kwargs: See :class:`LayerAttention`; the released ImageNet network has
+            ``head_channels=16``.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        num_blocks: int,
-        head_channels: int = 32,
-        attention_drop_path_rate: float = 0.0,
-        init_cfg: Optional[Union[dict, list]] = dict(type='Kaiming', layer='Conv2d'),
-        **kwargs,
-    ) -> None:
-        super().__init__(channels, num_blocks, init_cfg=init_cfg, **kwargs)
-        self.attentions = nn.ModuleList(
-            FullLayerAttention(
-                channels,
-                head_channels,
-                self.norm_cfg,
-                attention_drop_path_rate,
-                learn_scale=self.identity_init,
-            )
-            for _ in range(num_blocks)
-        )
+    def build_unit(self, *args) -> LayerAttentionUnit:
+        """See :meth:`LayerAttention.build_unit`."""
+        return FullLayerAttention(*args, learn_scale=self.identity_init)
 
     def refresh(self, memory: Memory, x: Tensor) -> Memory:
         """Renew what is kept of earlier blocks; here it stays as it is.

@@ -1,18 +1,16 @@
-"""Layer attention in its light form: a block attends to itself and the layer before."""
+"""What all forms of layer attention have in common."""
 
 import math
-from typing import Any, Optional, Tuple, Union
+from typing import Optional, Tuple, Union
 
-import torch
 from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmdia.registry import MODELS
 from mmdia.utils import check_int
 
-from ..utils import channel_kernel_size, full_precision, global_avg_pool, scale_channels
+from ..utils import channel_kernel_size, full_precision, global_avg_pool
 from .base import LayerInteraction
 
 
@@ -87,52 +85,11 @@ class LayerAttentionUnit(BaseModule):
         return weights.repeat_interleave(self.head_channels, dim=-1)
 
 
-class LightLayerAttention(LayerAttentionUnit):
-    """What one block adds in MRLA-light: its own value and the layer before.
+class LayerAttention(LayerInteraction):
+    """Base of interactions that add attention to earlier layers to each block.
 
-    ``norm(sigmoid(q . k / sqrt(d)) * V(x) + lambda * previous)`` with a learned
-    lambda a channel; see :class:`LayerAttentionUnit` for q, k, V and d.
-
-    Args:
-        channels (int): Number of channels C.
-        *args: See :class:`LayerAttentionUnit`.
-        **kwargs: See :class:`LayerAttentionUnit`.
-    """
-
-    def __init__(self, channels: int, *args, **kwargs) -> None:
-        super().__init__(channels, *args, **kwargs)
-        self.previous_weight = nn.Parameter(torch.randn(channels, 1, 1))
-
-    def forward(self, x: Tensor, previous: Tensor) -> Tensor:
-        """Compute the term that the block adds to its output.
-
-        Args:
-            x (Tensor): Output of the plain block, of shape (N, C, H, W).
-            previous (Tensor): What stands for the earlier layers, of the same
-                shape.
-
-        Returns:
-            Tensor: The term, of the same shape.
-        """
-        with full_precision(x):
-            weight = torch.sigmoid(self.scores(*self.query_and_key(x)))
-        own = scale_channels(self.value(x), self.per_channel(weight))
-        earlier = self.previous_weight.to(previous.dtype) * previous
-        return self.drop_path(self.norm(own + earlier))
-
-
-@MODELS.register_module()
-class MRLALight(LayerInteraction):
-    """MRLA-light (MRLA-L): every block attends to itself and the one before.
-
-    ``x = act(identity + branch)``, ``out = x + attention(x, identity)``; see
-    :class:`LightLayerAttention`. The outputs are not rectified and may be
-    negative.
-
-    Source: Fang et al., `Cross-Layer Retrospective Retrieving via Layer
-    Attention <https://arxiv.org/abs/2302.03985>`_, section "MRLA-light", as
-    the released code has it: the shortcut stands for the attention output of
-    the block before, one sigmoid for the softmax over a single score.
+    Every block has a unit of its own, which subclasses build
+    (:meth:`build_unit`).
 
     Args:
         channels (int): Output channels of the blocks.
@@ -156,18 +113,10 @@ class MRLALight(LayerInteraction):
     ) -> None:
         super().__init__(channels, num_blocks, init_cfg=init_cfg, **kwargs)
         self.attentions = nn.ModuleList(
-            LightLayerAttention(channels, head_channels, self.norm_cfg, attention_drop_path_rate)
+            self.build_unit(channels, head_channels, self.norm_cfg, attention_drop_path_rate)
             for _ in range(num_blocks)
         )
 
-    def forward(
-        self, branch: Tensor, identity: Tensor, state: Any, index: int
-    ) -> Tuple[Tensor, Any]:
-        """See :meth:`LayerInteraction.forward`; there is no state."""
-        x = self.act(identity + branch)
-        return x + self.attentions[index](x, identity), state
-
-    def init_identity(self) -> None:
-        """Zero the norms' weights, so that the attention adds nothing."""
-        for attention in self.attentions:
-            nn.init.zeros_(attention.norm.weight)
+    def build_unit(self, *args) -> LayerAttentionUnit:
+        """Build the unit of a block from the arguments of :class:`LayerAttentionUnit`."""
+        raise NotImplementedError

@@ -1,0 +1,81 @@
+"""Layer attention in its light form: a block attends to itself and the layer before."""
+
+from typing import Any, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from mmdia.registry import MODELS
+
+from ..utils import full_precision, scale_channels
+from .layer_attention import LayerAttention, LayerAttentionUnit
+
+
+class LightLayerAttention(LayerAttentionUnit):
+    """What one block adds in MRLA-light: its own value and the layer before.
+
+    ``norm(sigmoid(q . k / sqrt(d)) * V(x) + lambda * previous)`` with a learned
+    lambda a channel; see :class:`LayerAttentionUnit` for q, k, V and d.
+
+    Args:
+        channels (int): Number of channels C.
+        *args: See :class:`LayerAttentionUnit`.
+        **kwargs: See :class:`LayerAttentionUnit`.
+    """
+
+    def __init__(self, channels: int, *args, **kwargs) -> None:
+        super().__init__(channels, *args, **kwargs)
+        self.previous_weight = nn.Parameter(torch.randn(channels, 1, 1))
+
+    def forward(self, x: Tensor, previous: Tensor) -> Tensor:
+        """Compute the term that the block adds to its output.
+
+        Args:
+            x (Tensor): Output of the plain block, of shape (N, C, H, W).
+            previous (Tensor): What stands for the earlier layers, of the same
+                shape.
+
+        Returns:
+            Tensor: The term, of the same shape.
+        """
+        with full_precision(x):
+            weight = torch.sigmoid(self.scores(*self.query_and_key(x)))
+        own = scale_channels(self.value(x), self.per_channel(weight))
+        earlier = self.previous_weight.to(previous.dtype) * previous
+        return self.drop_path(self.norm(own + earlier))
+
+
+@MODELS.register_module()
+class MRLALight(LayerAttention):
+    """MRLA-light (MRLA-L): every block attends to itself and the one before.
+
+    ``x = act(identity + branch)``, ``out = x + attention(x, identity)``; see
+    :class:`LightLayerAttention`. The outputs are not rectified and may be
+    negative.
+
+    Source: Fang et al., `Cross-Layer Retrospective Retrieving via Layer
+    Attention <https://arxiv.org/abs/2302.03985>`_, section "MRLA-light", as
+    the released code has it: the shortcut stands for the attention output of
+    the block before, one sigmoid for the softmax over a single score.
+
+    Args:
+        channels (int): Output channels of the blocks.
+        num_blocks (int): Number of blocks.
+        **kwargs: See :class:`LayerAttention`.
+    """
+
+    def build_unit(self, *args) -> LayerAttentionUnit:
+        """See :meth:`LayerAttention.build_unit`."""
+        return LightLayerAttention(*args)
+
+    def forward(
+        self, branch: Tensor, identity: Tensor, state: Any, index: int
+    ) -> Tuple[Tensor, Any]:
+        """See :meth:`LayerInteraction.forward`; there is no state."""
+        x = self.act(identity + branch)
+        return x + self.attentions[index](x, identity), state
+
+    def init_identity(self) -> None:
+        """Zero the norms' weights, so that the attention adds nothing."""
+        for attention in self.attentions:
+            nn.init.zeros_(attention.norm.weight)
