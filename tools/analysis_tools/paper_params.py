@@ -98,10 +98,10 @@ def count_parameters(model: nn.Module, what: str = 'all') -> int:
 def check_rows(rows: Iterable[dict]) -> Iterator[Result]:
     """Count the parameters of the rows that have a model."""
     for row in rows:
-        open_row = 'open' in row
-        yield Result(
-            row, None if open_row else count_parameters(build(row), row.get('count', 'all'))
-        )
+        if 'open' in row:
+            yield Result(row, None)
+        else:
+            yield Result(row, count_parameters(build(row), row.get('count', 'all')))
 
 
 def parse_args() -> Namespace:
