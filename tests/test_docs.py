@@ -1,0 +1,198 @@
+"""The documentation says what the code does: names, numbers, links and the example."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import torch
+from mmengine.analysis import get_model_complexity_info
+
+from mmdia.apis import list_attentions, list_interactions
+from mmdia.models import RecurrentCell, ResNet
+from mmdia.models.utils import registered_names
+from mmdia.registry import DATASETS, MODELS
+
+ROOT = Path(__file__).parents[1]
+DOCS = sorted((ROOT / 'docs').glob('*.md'))
+PAGES = [ROOT / 'README.md', *DOCS, *sorted((ROOT / 'configs').glob('*/README.md'))]
+CODE = re.compile(r'^```python\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r'^```.*?^```$', re.MULTILINE | re.DOTALL)
+CLASSIFIER = dict(params=2_049_000, flops=2_048_000)
+
+by_path = pytest.mark.parametrize('path', PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+
+# Runs in a folder with the files of docs/new_method.md.
+EXAMPLE = """
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+
+from mmdia.registry import MODELS
+from tests import restatements
+from tests.helpers import randomize, slim_resnet
+from tests.test_models.test_restatements import assert_equals_restatement
+
+torch.manual_seed(0)
+torch.set_num_threads(1)
+backbone = Config.fromfile('config.py').model.backbone
+name = backbone.interaction.type
+x = torch.randn(2, 3, 64, 64)
+
+plain = randomize(slim_resnet('mmdia.LayerInteraction')).eval()
+model = MODELS.build(dict(backbone, depth=18, base_channels=8)).eval()
+model.init_weights()
+missing, unexpected = model.load_state_dict(plain.state_dict(), strict=False)
+assert missing == [f'layer{i}.interaction.scale' for i in (1, 2, 3, 4)] and not unexpected
+assert torch.equal(model(x)[0], plain(x)[0])
+
+fresh = slim_resnet(name, zero_init_residual=False).train()
+fresh(x)[0].square().mean().backward()
+assert all(p.grad.abs().max() > 0 for p in fresh.parameters())
+
+exec(Path('restatement.py').read_text(), vars(restatements))
+restatements.RESTATEMENTS[name] = restatements.block_scale
+assert_equals_restatement(dict(type=name))
+"""
+
+
+def read(path):
+    return path.read_text(encoding='utf-8')
+
+
+def test_example_of_a_new_method(tmp_path):
+    text = read(ROOT / 'docs' / 'new_method.md')
+    blocks = CODE.findall(text)
+    assert sum(block.count('\n') for block in blocks) <= 40
+    (module,) = re.findall(r'^`(\w+\.py)`:$', text, re.MULTILINE)
+    for name, block in zip((module, 'config.py', 'restatement.py'), blocks, strict=True):
+        (tmp_path / name).write_text(block)
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join((str(tmp_path), str(ROOT))))
+    command = [sys.executable, '-c', EXAMPLE]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=env, timeout=120, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_config_examples_build():
+    backbones = []
+    for path in DOCS:
+        for block in CODE.findall(read(path)):
+            if block.startswith('model = '):
+                scope = {}
+                exec(block, scope)
+                backbones.append(scope['model']['backbone'])
+    assert len(backbones) == 4
+    for backbone in backbones:
+        with torch.device('meta'):
+            assert type(MODELS.build(backbone)) is ResNet
+
+
+def named_types(path):
+    return set(re.findall(r'\bmmdia\.([A-Z]\w*)', read(path)))
+
+
+@by_path
+def test_types_are_registered(path):
+    for registry in (MODELS, DATASETS):
+        registry.import_from_location()
+    # The example registers its own.
+    own = set(re.findall(r'^class (\w+)', read(path), re.MULTILINE))
+    assert named_types(path) - own <= {*MODELS.module_dict, *DATASETS.module_dict}
+
+
+def test_all_methods_are_documented():
+    named = {f'mmdia.{name}' for path in DOCS for name in named_types(path)}
+    methods = {*list_interactions(), *list_attentions(), *registered_names(RecurrentCell)}
+    assert methods <= named
+
+
+def tables(text):
+    """The tables of a page: the cells of the header, and those of each row."""
+    for table in re.findall(r'(?:^\|.*\n)+', text, re.MULTILINE):
+        head, _, *rows = (
+            [cell.strip() for cell in line.strip('|\n').split('|')] for line in table.splitlines()
+        )
+        yield head, rows
+
+
+def costs():
+    """Page, interaction, and its parameters and FLOPs as printed, of all tables of costs."""
+    for path in DOCS:
+        for head, rows in tables(read(path)):
+            if head[0] not in ('`interaction`', '`attention`'):
+                continue
+            for cfg, *numbers in rows:
+                cfg = eval(cfg.strip('`'))
+                for title, params in zip(head[1:-1], numbers[:-1]):
+                    interaction = cfg
+                    if head[0] == '`attention`':
+                        interaction = dict(type=title.split('`')[1], attention=cfg)
+                    yield path.stem, interaction, params, numbers[-1]
+
+
+COSTS = list(costs())
+
+
+def test_every_family_has_a_table_of_costs():
+    assert {page for page, *_ in COSTS} == {
+        'attentions',
+        'layer_attention',
+        'recurrent',
+        'rla',
+    }
+    types = {interaction['type'] for _, interaction, *_ in COSTS}
+    assert types == set(list_interactions()) - {'mmdia.LayerInteraction'}
+    attentions = {i['attention']['type'] for page, i, *_ in COSTS if page == 'attentions'}
+    assert attentions == set(list_attentions())
+
+
+@pytest.mark.parametrize(('page', 'interaction', 'params', 'flops'), COSTS)
+def test_parameters(page, interaction, params, flops):
+    with torch.device('meta'):
+        model = ResNet(50, interaction)
+    count = sum(p.numel() for p in model.parameters()) + CLASSIFIER['params']
+    assert params == f'{count / 1e6:.2f} M'
+
+
+# The default of each interaction: tracing takes a second.
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ('page', 'interaction', 'params', 'flops'),
+    {row[1]['type']: row for row in reversed(COSTS)}.values(),
+)
+def test_flops(page, interaction, params, flops):
+    with torch.device('meta'):
+        model = ResNet(50, interaction).eval()
+    model.to_empty(device='cpu')
+    info = get_model_complexity_info(model, (3, 224, 224), show_table=False, show_arch=False)
+    assert flops == f'{(info["flops"] + CLASSIFIER["flops"]) / 1e9:.2f} G'
+
+
+def anchors(path):
+    """What links to the headings of a page look like."""
+    headings = re.findall(r'^#+ (.*)$', FENCED.sub('', read(path)), re.MULTILINE)
+    return {re.sub(r'[^\w\- ]', '', heading).lower().replace(' ', '-') for heading in headings}
+
+
+@by_path
+def test_links(path):
+    for link in re.findall(r'\]\(([^)\s]+)\)', FENCED.sub('', read(path))):
+        if '://' in link:
+            continue
+        name, _, anchor = link.partition('#')
+        target = path.parent / name if name else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'docs').glob('*.svg')), ids=lambda path: path.name)
+def test_pictures_are_valid_xml(path):
+    root = ElementTree.parse(path).getroot()
+    assert root.tag == '{http://www.w3.org/2000/svg}svg'
+    assert root.find('{http://www.w3.org/2000/svg}title').text
