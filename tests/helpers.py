@@ -30,7 +30,7 @@ def can_learn(interaction, name):
 
 def slim_resnet(interaction, depth=18, interaction_args=(), **kwargs):
     """A network of width 8 and up, with all weights and statistics at random."""
-    cfg = dict(type=interaction, **SLIM.get(interaction, {}), **dict(interaction_args))
+    cfg = dict(type=interaction) | SLIM.get(interaction, {}) | dict(interaction_args)
     model = ResNet(depth, cfg, base_channels=8, **kwargs)
     model.init_weights()
     return model

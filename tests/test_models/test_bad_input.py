@@ -79,7 +79,15 @@ from mmdia.registry import MODELS
             ResNet,
             dict(interaction=dict(type='mmdia.RLA', stages=(True,) * 4)),
             ValueError,
-            'stages must be .* each stage has of its own',
+            'stages must not be given for mmdia.RLA, which all stages share',
+        ),
+        (DIAResNet, dict(stages=(0, 1, 2, 3)), ValueError, 'stages must be 4 truth values'),
+        (DLAResNet, dict(attention_drop_path_rate=1.0), ValueError, r'in \[0, 1\), got 1.0'),
+        (
+            DLAResNet,
+            dict(cell=dict(type='mmdia.DSUCell', ratio=4, hidden_channels=4)),
+            ValueError,
+            'hidden_channels of the cell must be the number of channels, 64, got 4',
         ),
         (DLAResNet, dict(cell='mmdia.RNNCell'), TypeError, 'cell must be a dict'),
         (

@@ -1,7 +1,10 @@
 """Pretrained weights: what is loaded, what is refused, and what is then frozen."""
 
+import pickle
+
 import pytest
 import torch
+from mmengine.model import BaseModule
 from torch import nn
 
 from mmdia.models import BasicBlock, DIAResNet, DLAResNet, ResNet
@@ -193,3 +196,30 @@ def test_fresh_interactions_start_alike_beside_a_pretrained_trunk(save):
     model.init_weights()
     value = model.layer4.interaction.attentions[0].value.weight
     assert value.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.15)
+
+
+def test_attentions_inside_rla_keep_their_own_initialisation():
+    # The trunk's Kaiming initialisation comes first, theirs has the last word.
+    model = slim_resnet(
+        'mmdia.RLA', interaction_args=dict(attention=dict(type='mmdia.GC', ratio=4))
+    )
+    for attention in model.interaction.attentions:
+        assert attention.is_init
+        assert torch.equal(attention(x := torch.randn(1, attention.in_channels, 4, 4)), x)
+
+
+@pytest.mark.parametrize('interaction', INTERACTIONS)
+def test_all_parts_are_initialised_once(interaction):
+    model = slim_resnet(interaction, interaction_args=dict(identity_init=True))
+    assert all(m.is_init for m in model.modules() if isinstance(m, BaseModule))
+    for p in model.parameters():
+        nn.init.ones_(p)
+    for module in model.interactions():
+        module.init_weights()
+    assert all((p == 1).all() for p in model.parameters())
+
+
+def test_models_can_be_pickled():
+    cell = dict(type='mmdia.DSUCell', ratio=2, input_activation='identity')
+    model = slim_resnet('mmdia.LII', interaction_args=dict(cell=cell))
+    assert pickle.loads(pickle.dumps(model)).state_dict().keys() == model.state_dict().keys()

@@ -80,7 +80,7 @@ def count_parameters(model: nn.Module, what: str = 'all') -> int:
     Args:
         model (nn.Module): The model; its backbone is called ``backbone``.
         what (str): ``'all'``; ``'with_conv_biases'``, as if every convolution
-            had a bias; or ``'trainable'``, without the stem and the first
+            of the trunk had a bias; or ``'trainable'``, without the stem and the first
             stage, which detectors freeze with all that is in them if it was
             trained before. Defaults to ``'all'``.
 
@@ -90,8 +90,11 @@ def count_parameters(model: nn.Module, what: str = 'all') -> int:
     frozen = ('backbone.conv1.', 'backbone.bn1.', 'backbone.layer1.') if what == 'trainable' else ()
     count = sum(p.numel() for name, p in model.named_parameters() if not name.startswith(frozen))
     if what == 'with_conv_biases':
-        convs = (m for m in model.modules() if isinstance(m, nn.Conv2d) and m.bias is None)
-        count += sum(conv.out_channels for conv in convs)
+        count += sum(
+            module.out_channels
+            for name, module in model.named_modules()
+            if isinstance(module, nn.Conv2d) and 'interaction' not in name.split('.')
+        )
     return count
 
 

@@ -96,10 +96,14 @@ class ResidualBackbone(BaseModule):
         chosen = interaction.pop('stages', None)
         if chosen is None:
             chosen = (True,) * len(blocks)
-        elif network_wide or len(chosen) != len(blocks):
+        elif network_wide:
             raise ValueError(
-                f'stages must be {len(blocks)} truth values, for an interaction that each stage '
-                f'has of its own, got {chosen}'
+                f'stages must not be given for {interaction["type"]}, which all stages share, '
+                f'got {chosen}'
+            )
+        elif [type(entry) for entry in chosen] != [bool] * len(blocks):
+            raise ValueError(
+                f'stages must be {len(blocks)} truth values, one for each stage, got {chosen}'
             )
         if network_wide:
             self.interaction = build_interaction(interaction, channels, self.stage_blocks, **kwargs)

@@ -69,6 +69,8 @@ class DLAResNet(ResNet):
             Defaults to True.
         attention_drop_path_rate (float): Probability to drop the attention
             term of a sample in training. Defaults to 0.
+        stages (Sequence[bool], optional): Which stages have attention.
+            Defaults to all.
         identity_init (bool): Whether to start from what the plain network
             computes. Defaults to False.
         **kwargs: See :class:`ResNet`.
@@ -82,6 +84,7 @@ class DLAResNet(ResNet):
         head_channels: int = 32,
         excite: bool = True,
         attention_drop_path_rate: float = 0.0,
+        stages: Optional[Sequence[bool]] = None,
         identity_init: bool = False,
         **kwargs,
     ) -> None:
@@ -92,6 +95,7 @@ class DLAResNet(ResNet):
             head_channels=head_channels,
             excite=excite,
             attention_drop_path_rate=attention_drop_path_rate,
+            stages=stages,
             identity_init=identity_init,
         )
         super().__init__(depth, interaction=interaction, **kwargs)
@@ -117,6 +121,9 @@ class RLAResNet(ResNet):
             Defaults to ``'gap'``.
         attention (dict, optional): Config of an attention within each block.
             Defaults to None.
+        position (str): ``'branch'`` or ``'sum'``. Defaults to ``'branch'``.
+        upsample (str): ``'nearest'`` or ``'linear'``. Defaults to
+            ``'nearest'``.
         identity_init (bool): Whether to start from what the plain network
             computes. Defaults to False.
         **kwargs: See :class:`ResNet`.
@@ -131,6 +138,8 @@ class RLAResNet(ResNet):
         gate: str = 'scalar',
         context: str = 'gap',
         attention: Optional[dict] = None,
+        position: str = 'branch',
+        upsample: str = 'nearest',
         identity_init: bool = False,
         **kwargs,
     ) -> None:
@@ -142,6 +151,8 @@ class RLAResNet(ResNet):
             gate=gate,
             context=context,
             attention=attention,
+            position=position,
+            upsample=upsample,
             identity_init=identity_init,
         )
         super().__init__(depth, interaction=interaction, **kwargs)

@@ -5,7 +5,13 @@ from typing import Callable, Sequence
 import torch
 from torch import Tensor
 
-ACTIVATIONS = dict(sigmoid=torch.sigmoid, tanh=torch.tanh, relu=torch.relu, identity=lambda x: x)
+
+def identity(x: Tensor) -> Tensor:
+    """The tensor itself."""
+    return x
+
+
+ACTIVATIONS = dict(sigmoid=torch.sigmoid, tanh=torch.tanh, relu=torch.relu, identity=identity)
 
 
 def get_activation(argument: str, name: str, allowed: Sequence[str]) -> Callable[[Tensor], Tensor]:

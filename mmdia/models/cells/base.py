@@ -6,6 +6,8 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmdia.utils import check_int
+
 from ..utils import full_precision
 
 State = Tuple[Tensor, Tensor]
@@ -45,7 +47,9 @@ class RecurrentCell(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         self.in_channels = in_channels
-        self.hidden_channels = hidden_channels or in_channels
+        self.hidden_channels = in_channels if hidden_channels is None else hidden_channels
+        check_int('in_channels', in_channels)
+        check_int('hidden_channels', self.hidden_channels)
         self.build_projections()
 
     def build_projections(self) -> None:

@@ -14,5 +14,14 @@ def build_cell(cfg: dict, channels: int) -> RecurrentCell:
 
     Returns:
         RecurrentCell: The cell.
+
+    Raises:
+        ValueError: If input and output of the cell differ in length.
     """
-    return configured_class(cfg, RecurrentCell, 'cell')(channels, **arguments(cfg))
+    cell = configured_class(cfg, RecurrentCell, 'cell')(channels, **arguments(cfg))
+    if cell.hidden_channels != channels:
+        raise ValueError(
+            f'hidden_channels of the cell must be the number of channels, {channels}, '
+            f'got {cell.hidden_channels}'
+        )
+    return cell

@@ -2,7 +2,7 @@
 
 from typing import Any, Optional, Sequence, Tuple
 
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
 from .base import RecurrentCell
@@ -22,7 +22,7 @@ class StackedCell(BaseModule):
 
     def __init__(self, cells: Sequence[RecurrentCell], dropout: float = 0.1) -> None:
         super().__init__()
-        self.cells = nn.ModuleList(cells)
+        self.cells = ModuleList(cells)
         self.dropout = nn.Dropout(dropout)
         self.neutral_output = cells[-1].neutral_output
 

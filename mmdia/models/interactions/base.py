@@ -84,7 +84,9 @@ class LayerInteraction(BaseModule):
         return self.act(identity + branch), state
 
     def init_weights(self) -> None:
-        """Initialize the weights."""
+        """Initialize the weights, once."""
+        if self.is_init:
+            return
         super().init_weights()
         if self.identity_init:
             self.init_identity()

@@ -95,8 +95,8 @@ class DLABase(MRLABase):
     DSU(GAP(V_t), (h, c))``. Later blocks start from what was renewed.
 
     A gate scales whole channels, and so passes through the mean: of a value,
-    only the product of its gates and its mean at first are needed, and no map
-    is written again.
+    only the product of its gates and its mean at first are needed, and its map
+    is kept as it was.
 
     Source: Wang et al., `Strengthening Layer Interaction via Dynamic Layer
     Attention <https://arxiv.org/abs/2406.13392>`_, "DLA-B", as the released

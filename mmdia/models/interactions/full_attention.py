@@ -111,9 +111,15 @@ class FullLayerAttention(LayerAttentionUnit):
         with full_precision(query):
             weights = self.scores(query, memory.keys).softmax(0)
             weights = self.per_channel(weights) * memory.gains
-        if torch.is_grad_enabled():
+        if self.training and torch.is_grad_enabled():
             # Stacked again in the backward pass: each value is kept once, not once a block.
-            attended = checkpoint(weighted_sum, weights, *memory.values, use_reentrant=False)
+            attended = checkpoint(
+                weighted_sum,
+                weights,
+                *memory.values,
+                use_reentrant=False,
+                preserve_rng_state=False,
+            )
         else:
             attended = weighted_sum(weights, *memory.values)
         attended = torch.relu(self.norm(attended))

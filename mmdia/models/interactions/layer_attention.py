@@ -5,7 +5,7 @@ from typing import Optional, Tuple, Union
 
 from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks import DropPath
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
 from mmdia.utils import check_int
@@ -29,7 +29,8 @@ class LayerAttentionUnit(BaseModule):
 
     Raises:
         TypeError: If ``head_channels`` is not an integer.
-        ValueError: If ``head_channels`` does not divide ``channels``.
+        ValueError: If ``head_channels`` does not divide ``channels``, or
+            ``drop_path_rate`` is not in [0, 1).
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class LayerAttentionUnit(BaseModule):
     ) -> None:
         super().__init__()
         check_int('head_channels', head_channels)
+        if not 0 <= drop_path_rate < 1:
+            raise ValueError(f'drop_path_rate must be in [0, 1), got {drop_path_rate}')
         if channels % head_channels:
             raise ValueError(
                 f'head_channels must divide the number of channels, {channels}, got {head_channels}'
@@ -112,7 +115,7 @@ class LayerAttention(LayerInteraction):
         **kwargs,
     ) -> None:
         super().__init__(channels, num_blocks, init_cfg=init_cfg, **kwargs)
-        self.attentions = nn.ModuleList(
+        self.attentions = ModuleList(
             self.build_unit(channels, head_channels, self.norm_cfg, attention_drop_path_rate)
             for _ in range(num_blocks)
         )

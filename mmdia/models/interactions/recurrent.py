@@ -27,7 +27,9 @@ class RecurrentGate(GatedInteraction):
         num_blocks (int): Number of blocks.
         cell (RecurrentCell): The cell, of N channels.
         extra_norm (bool): Whether the branch passes one more norm, own to each
-            block, before it is pooled and gated. Defaults to False.
+            block, before it is pooled and gated. It brings branches to full
+            size, also those that ``zero_init_residual`` of the backbone starts
+            at zero: switch that off with it. Defaults to False.
         **kwargs: See :class:`LayerInteraction`.
 
     Raises:

@@ -5,6 +5,7 @@ from typing import Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
+from mmengine.model import ModuleList
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
@@ -92,7 +93,9 @@ class RLA(GatedInteraction):
             such as ``dict(type='mmdia.SE')``, applied before the gate
             (IA+RLA). Defaults to None.
         position (str): What is read and gated: the ``'branch'`` or its
-            ``'sum'`` with the shortcut. Defaults to ``'branch'``.
+            ``'sum'`` with the shortcut. The sum is halved at every fresh gate,
+            which deep networks hardly survive without ``identity_init``.
+            Defaults to ``'branch'``.
         upsample (str): How short contexts are lengthened: ``'nearest'`` or
             ``'linear'``. Defaults to ``'nearest'``.
         **kwargs: See :class:`LayerInteraction`.
@@ -152,7 +155,7 @@ class RLA(GatedInteraction):
         self.neutral_gate = 0.5  # sigmoid(0)
         self.attentions = None
         if attention is not None:
-            self.attentions = nn.ModuleList(
+            self.attentions = ModuleList(
                 build_attention(attention, c, norm_cfg=self.norm_cfg) for c in block_channels
             )
             self.neutral_gate *= self.attentions[0].neutral_gate
