@@ -12,7 +12,7 @@ from mmdet.models.backbones import ResNet as MMDetResNet
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from mmdia.models import BlockAttention, ResNet, SharedAttention, list_attentions
+from mmdia.models import BlockAttention, SharedAttention, list_attentions
 from mmdia.models.attentions import Attention, build_attention
 from mmdia.registry import MODELS
 
@@ -121,104 +121,6 @@ def test_gradients_are_exact(name):
         return torch.func.functional_call(module, dict(zip(parameters, values)), (x,))
 
     assert torch.autograd.gradcheck(function, (inputs, *parameters.values()), fast_mode=True)
-
-
-@pytest.mark.parametrize(
-    ('name', 'args', 'channels', 'expected'),
-    (
-        ('mmdia.SE', dict(), 256, 2 * 256 * 16 + 16 + 256),
-        ('mmdia.SE', dict(bias=False), 256, 2 * 256 * 16),
-        ('mmdia.ECA', dict(), 64, 3),
-        ('mmdia.ECA', dict(), 128, 5),
-        ('mmdia.ECA', dict(), 256, 5),
-        ('mmdia.ECA', dict(), 512, 5),
-        ('mmdia.ECA', dict(), 1024, 5),
-        ('mmdia.ECA', dict(), 2048, 7),
-        ('mmdia.ECA', dict(kernel_size=9), 64, 9),
-        ('mmdia.CBAM', dict(), 256, 2 * 256 * 16 + 16 + 256 + 98),
-        ('mmdia.CBAM', dict(bias=False), 256, 2 * 256 * 16 + 98),
-        ('mmdia.SRM', dict(), 256, 4 * 256),
-        ('mmdia.SPA', dict(), 256, 22 * 256 * 16),
-        ('mmdia.SPA', dict(ratio=4), 256, 22 * 256 * 64),
-        ('mmdia.SGE', dict(), 256, 2 * 64),
-        ('mmdia.SEM', dict(), 256, 2 * 256 * 16 + 16 + 256 + 2 * 256 + 5 + 3 * 256 + 3),
-        ('mmdia.SPEM', dict(), 256, 4 * 256 + 2),
-    ),
-)
-def test_parameters_of_a_block(name, args, channels, expected):
-    with torch.device('meta'):
-        assert count(build_attention(dict(type=name, **args), channels)) == expected
-
-
-@pytest.mark.parametrize(
-    ('depth', 'expected'),
-    # Recurrent Layer Attention, Table 2; Dynamic Layer Attention, Table 2
-    ((18, 11_778_592), (50, 28_088_024), (101, 49_326_872)),
-)
-def test_parameters_of_senet(depth, expected):
-    with torch.device('meta'):
-        model = ResNet(depth, dict(type='mmdia.BlockAttention'))
-    assert count(model) + 1000 * (model.block.expansion * 512 + 1) == expected
-
-
-@pytest.mark.parametrize(
-    ('attention', 'expected'),
-    # Layer-wise Shared Attention, Table 4, CIFAR-10 less the plain 1,704,154
-    (
-        (dict(type='mmdia.SE'), 1_906_258),
-        (dict(type='mmdia.ECA'), 1_704_388),
-        (dict(type='mmdia.CBAM'), 1_911_550),
-        (dict(type='mmdia.SRM'), 1_736_410),
-        (dict(type='mmdia.SEM'), 1_946_974),
-        # two numbers a block more than the 4 C of the table's other rows
-        (dict(type='mmdia.SPEM'), 1_736_410 + 2 * 54),
-    ),
-)
-def test_parameters_of_resnet164(attention, expected):
-    with torch.device('meta'):
-        added = sum(count(BlockAttention(c, 18, attention=attention)) for c in (64, 128, 256))
-    assert 1_704_154 + added == expected
-
-
-@pytest.mark.parametrize(
-    ('attention', 'expected'),
-    # WRN52-4: 24 blocks of 64, 128 and 256 channels
-    (
-        (dict(type='mmdia.SE', ratio=4), 12_397_914),
-        (dict(type='mmdia.ECA'), 12_049_474),
-        (dict(type='mmdia.SRM'), 12_063_706),
-        (dict(type='mmdia.SPA'), 12_995_546),
-        (dict(type='mmdia.SEM', ratio=4), 12_416_010),
-    ),
-)
-def test_parameters_of_wrn52(attention, expected):
-    with torch.device('meta'):
-        added = sum(count(BlockAttention(c, 8, attention=attention)) for c in (64, 128, 256))
-    assert 12_049_370 + added == expected
-
-
-@pytest.mark.parametrize(
-    ('attention', 'expected'),
-    # ResNeXt101, 8x32: 33 blocks of 128, 256 and 512 channels
-    (
-        (dict(type='mmdia.SE', ratio=4, bias=False), 33_984_426),
-        (dict(type='mmdia.ECA'), 32_092_239),
-        (dict(type='mmdia.CBAM', bias=False), 32_568_396),
-        (dict(type='mmdia.SRM'), 32_131_498),
-        (dict(type='mmdia.SPA', ratio=4), 52_907_946),
-    ),
-)
-def test_parameters_of_resnext101(attention, expected):
-    with torch.device('meta'):
-        added = sum(count(BlockAttention(c, 11, attention=attention)) for c in (128, 256, 512))
-    assert 32_092_074 + added == expected
-
-
-def test_parameters_of_shared_se():
-    # DIANet, Table 1: DIA-SE, CIFAR-100
-    with torch.device('meta'):
-        added = sum(count(SharedAttention(c, 18)) for c in (64, 128, 256))
-    assert 1_727_284 + added == 1_738_512
 
 
 @each_attention
