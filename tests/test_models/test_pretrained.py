@@ -223,3 +223,14 @@ def test_models_can_be_pickled():
     cell = dict(type='mmdia.DSUCell', ratio=2, input_activation='identity')
     model = slim_resnet('mmdia.LII', interaction_args=dict(cell=cell))
     assert pickle.loads(pickle.dumps(model)).state_dict().keys() == model.state_dict().keys()
+
+
+@pytest.mark.parametrize('position', ('branch', 'sum'))
+@torch.no_grad()
+def test_rla_with_attention_inside_starts_from_the_plain_network(position):
+    plain = randomize(ResNet(**SLIM)).eval()
+    args = dict(attention=dict(type='mmdia.SE', ratio=2), position=position, identity_init=True)
+    model = slim_resnet('mmdia.RLA', interaction_args=args).eval()
+    model.load_state_dict(plain.state_dict(), strict=False)
+    x = torch.randn(1, 3, 64, 64)
+    assert torch.equal(model(x)[0], plain(x)[0])
