@@ -18,7 +18,7 @@ class Blocks:
 
     def __init__(self, model, images):
         self.model = model
-        stem = model.maxpool(model.act(model.norm1(model.conv1(images))))
+        stem = torch.nn.Sequential(*model.stem_modules())(images)
         self.start = stem.numpy()
 
     def __iter__(self):

@@ -122,6 +122,10 @@ class ResidualBackbone(BaseModule):
         """The modules of the stem, in the order in which they are applied."""
         raise NotImplementedError
 
+    def final_modules(self) -> Sequence[nn.Module]:
+        """The modules that follow the last stage; by default none."""
+        return ()
+
     def stages(self) -> List[Stage]:
         """The stages in their order."""
         return [getattr(self, f'layer{i + 1}') for i in range(self.num_stages)]
@@ -154,6 +158,9 @@ class ResidualBackbone(BaseModule):
         outputs = []
         for i, stage in enumerate(self.stages()):
             x, state = stage(x, state, self.interaction)
+            if i == self.num_stages - 1:
+                for module in self.final_modules():
+                    x = module(x)
             if i in self.out_indices:
                 outputs.append(x)
         return tuple(outputs)
@@ -211,8 +218,10 @@ class ResidualBackbone(BaseModule):
             yield from stage.blocks()
             if stage.interaction in self._trained_interactions:
                 yield stage.interaction
-        if self.frozen_stages == self.num_stages and self.interaction in self._trained_interactions:
-            yield self.interaction
+        if self.frozen_stages == self.num_stages:
+            yield from self.final_modules()
+            if self.interaction in self._trained_interactions:
+                yield self.interaction
 
     def _freeze_stages(self) -> None:
         for module in self._frozen_modules():
@@ -242,7 +251,7 @@ class ResidualBackbone(BaseModule):
         if not param_name.startswith(prefix):
             return last + 1, last + 2
         parts = param_name[len(prefix) :].split('.')
-        if parts[0] == 'interaction':
+        if parts[0] in ('interaction', 'final_norm'):
             return last, last + 2
         if not parts[0].startswith('layer'):
             return 0, last + 2

@@ -1,6 +1,6 @@
 """Residual blocks that offer their two halves instead of the sum."""
 
-from typing import Optional
+from typing import Optional, Tuple
 
 import torch
 from mmcv.cnn import build_activation_layer, build_conv_layer, build_norm_layer
@@ -23,22 +23,39 @@ class ResidualBlock(BaseModule):
         out_channels (int): Output channels.
         stride (int): Stride of the block. Defaults to 1.
         dilation (int): Dilation of the 3x3 convolution. Defaults to 1.
+        groups (int): Groups of the 3x3 convolution of a bottleneck.
+            Defaults to 1.
+        mid_channels (int, optional): Width of the 3x3 convolution of a
+            bottleneck. Defaults to ``out_channels`` over the expansion.
         style (str): ``'pytorch'`` or ``'caffe'``: whether a bottleneck has its
             stride in the 3x3 or in the first 1x1 convolution.
             Defaults to ``'pytorch'``.
+        project (bool): Whether the shortcut is a projection even where it
+            changes no shape. Defaults to False.
+        avg_down (bool): Whether projections pool instead of striding.
+            Defaults to False.
+        skip_connections (bool): Whether there is a shortcut; without, it is
+            zero. Defaults to True.
+        normalize (bool): Whether the branch has norms. Defaults to True.
+        drop_rate (float): Dropout before the last convolution. Defaults to 0.
+        drop_path_rate (float): Probability to drop the branch of a sample in
+            training. Defaults to 0.
+        zero_init_residual (bool): Whether the last norm starts with weight 0.
+            Defaults to False.
         with_cp (bool): Whether to compute the branch again in the backward
             pass instead of keeping its activations. Defaults to False.
         conv_cfg (dict, optional): Config of convolutions. Defaults to None.
         norm_cfg (dict): Config of norms. Defaults to ``dict(type='BN')``.
         act_cfg (dict): Config of activations.
             Defaults to ``dict(type='ReLU', inplace=True)``.
-        drop_path_rate (float): Probability to drop the branch of a sample in
-            training. Defaults to 0.
-        zero_init_residual (bool): Whether the last norm starts with weight 0.
-            Defaults to False.
+
+    Attributes:
+        expansion (int): Output channels over the width of the 3x3 convolution.
+        preactivation (bool): Whether norm and activation precede convolutions.
     """
 
     expansion = 1
+    preactivation = False
 
     def __init__(
         self,
@@ -46,48 +63,93 @@ class ResidualBlock(BaseModule):
         out_channels: int,
         stride: int = 1,
         dilation: int = 1,
+        groups: int = 1,
+        mid_channels: Optional[int] = None,
         style: str = 'pytorch',
+        project: bool = False,
+        avg_down: bool = False,
+        skip_connections: bool = True,
+        normalize: bool = True,
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        zero_init_residual: bool = False,
         with_cp: bool = False,
         conv_cfg: Optional[dict] = None,
         norm_cfg: dict = dict(type='BN'),
         act_cfg: dict = dict(type='ReLU', inplace=True),
-        drop_path_rate: float = 0.0,
-        zero_init_residual: bool = False,
     ) -> None:
         super().__init__()
+        self.stride = stride
+        self.dilation = dilation
+        self.groups = groups
+        self.style = style
+        self.avg_down = avg_down
+        self.skip_connections = skip_connections
+        self.normalize = normalize
         self.with_cp = with_cp
         self.conv_cfg = conv_cfg
         self.norm_cfg = norm_cfg
+        self.num_convs = 0
         self.norm_names = []
-        self.add_convs(in_channels, out_channels, stride, dilation, style)
+        self.add_convs(in_channels, mid_channels or out_channels // self.expansion, out_channels)
         self.act = build_activation_layer(act_cfg)
+        self.dropout = nn.Dropout(drop_rate) if drop_rate else nn.Identity()
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
         self.downsample = None
-        if stride != 1 or in_channels != out_channels:
-            self.downsample = nn.Sequential(
-                build_conv_layer(conv_cfg, in_channels, out_channels, 1, stride=stride, bias=False),
-                build_norm_layer(norm_cfg, out_channels)[1],
-            )
+        if skip_connections and (project or stride != 1 or in_channels != out_channels):
+            self.downsample = nn.Sequential(*self.projection(in_channels, out_channels))
         if zero_init_residual:
             # As a config, it takes effect before pretrained weights are loaded.
             self.init_cfg = dict(type='Constant', val=0, override=dict(name=self.norm_names[-1]))
 
-    def add_convs(
-        self, in_channels: int, out_channels: int, stride: int, dilation: int, style: str
-    ) -> None:
+    def add_convs(self, in_channels: int, mid_channels: int, out_channels: int) -> None:
         """Add the convolutions of the branch by :meth:`add_conv`."""
         raise NotImplementedError
 
     def add_conv(self, in_channels: int, out_channels: int, kernel_size: int, **kwargs) -> None:
         """Add the next convolution of the branch and its norm."""
-        index = len(self.norm_names) + 1
+        self.num_convs += 1
         conv = build_conv_layer(
-            self.conv_cfg, in_channels, out_channels, kernel_size, bias=False, **kwargs
+            self.conv_cfg,
+            in_channels,
+            out_channels,
+            kernel_size,
+            padding=kernel_size // 2 * kwargs.get('dilation', 1),
+            bias=False,
+            **kwargs,
         )
-        name, norm = build_norm_layer(self.norm_cfg, out_channels, postfix=index)
-        self.add_module(f'conv{index}', conv)
-        self.add_module(name, norm)
-        self.norm_names.append(name)
+        self.add_module(f'conv{self.num_convs}', conv)
+        if self.normalize:
+            channels = in_channels if self.preactivation else out_channels
+            name, norm = build_norm_layer(self.norm_cfg, channels, postfix=self.num_convs)
+            self.add_module(name, norm)
+            self.norm_names.append(name)
+
+    def projection(self, in_channels: int, out_channels: int) -> Tuple[nn.Module, ...]:
+        """The layers of a shortcut that changes the shape."""
+        stride, pool = self.stride, ()
+        if self.avg_down and stride > 1:
+            stride = 1
+            pool = (nn.AvgPool2d(self.stride, ceil_mode=True, count_include_pad=False),)
+        conv = build_conv_layer(
+            self.conv_cfg, in_channels, out_channels, 1, stride=stride, bias=False
+        )
+        return *pool, conv, build_norm_layer(self.norm_cfg, out_channels)[1]
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, Tensor]:
+        """Compute the two halves of the block.
+
+        Args:
+            x (Tensor): Input of shape (N, C_in, H, W).
+
+        Returns:
+            Tuple[Tensor, Tensor]: Branch and shortcut, both of shape
+            (N, C_out, H // stride, W // stride), rounded up.
+        """
+        branch = self.branch(x)
+        if not self.skip_connections:
+            return branch, torch.zeros_like(branch)
+        return branch, self.shortcut(x)
 
     def shortcut(self, x: Tensor) -> Tensor:
         """The identity, or its projection to the output's shape.
@@ -115,11 +177,14 @@ class ResidualBlock(BaseModule):
         return self._branch(x)
 
     def _branch(self, x: Tensor) -> Tensor:
-        for index, norm_name in enumerate(self.norm_names, 1):
+        for index in range(1, self.num_convs + 1):
             if index > 1:
                 x = self.act(x)
+            if index == self.num_convs:
+                x = self.dropout(x)
             x = getattr(self, f'conv{index}')(x)
-            x = getattr(self, norm_name)(x)
+            if self.normalize:
+                x = getattr(self, self.norm_names[index - 1])(x)
         return self.drop_path(x)
 
 
@@ -130,33 +195,33 @@ class BasicBlock(ResidualBlock):
     <https://arxiv.org/abs/1512.03385>`_, Fig. 5, left.
     """
 
-    def add_convs(
-        self, in_channels: int, out_channels: int, stride: int, dilation: int, style: str
-    ) -> None:
+    def add_convs(self, in_channels: int, mid_channels: int, out_channels: int) -> None:
         """See :meth:`ResidualBlock.add_convs`."""
-        self.add_conv(
-            in_channels, out_channels, 3, stride=stride, padding=dilation, dilation=dilation
-        )
-        self.add_conv(out_channels, out_channels, 3, padding=1)
+        self.add_conv(in_channels, mid_channels, 3, stride=self.stride, dilation=self.dilation)
+        self.add_conv(mid_channels, out_channels, 3)
 
 
 class Bottleneck(ResidualBlock):
     """1x1, 3x3 and 1x1 convolutions; see :class:`ResidualBlock`.
 
     Source: He et al., `Deep Residual Learning for Image Recognition
-    <https://arxiv.org/abs/1512.03385>`_, Fig. 5, right.
+    <https://arxiv.org/abs/1512.03385>`_, Fig. 5, right; in groups: Xie et al.,
+    `Aggregated Residual Transformations for Deep Neural Networks
+    <https://arxiv.org/abs/1611.05431>`_, Fig. 3c.
     """
 
     expansion = 4
 
-    def add_convs(
-        self, in_channels: int, out_channels: int, stride: int, dilation: int, style: str
-    ) -> None:
+    def add_convs(self, in_channels: int, mid_channels: int, out_channels: int) -> None:
         """See :meth:`ResidualBlock.add_convs`."""
-        mid_channels = out_channels // self.expansion
-        first, second = (1, stride) if style == 'pytorch' else (stride, 1)
+        first, second = (1, self.stride) if self.style == 'pytorch' else (self.stride, 1)
         self.add_conv(in_channels, mid_channels, 1, stride=first)
         self.add_conv(
-            mid_channels, mid_channels, 3, stride=second, padding=dilation, dilation=dilation
+            mid_channels,
+            mid_channels,
+            3,
+            stride=second,
+            dilation=self.dilation,
+            groups=self.groups,
         )
         self.add_conv(mid_channels, out_channels, 1)

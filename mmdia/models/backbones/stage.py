@@ -59,5 +59,6 @@ class Stage(BaseModule):
         interaction = self.interaction if interaction is None else interaction
         state = interaction.begin(state)
         for i, block in enumerate(self.blocks(), self.first_index):
-            x, state = interaction(block.branch(x), block.shortcut(x), state, i)
+            branch, identity = block(x)
+            x, state = interaction(branch, identity, state, i)
         return x, state

@@ -4,7 +4,7 @@ from typing import Any, Optional, Sequence, Tuple, Union
 
 from mmcv.cnn import build_activation_layer
 from mmengine.model import BaseModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 
@@ -27,7 +27,8 @@ class LayerInteraction(BaseModule):
             number a stage where ``scope`` is ``'network'``.
         norm_cfg (dict): Config of normalization layers.
             Defaults to ``dict(type='BN')``.
-        act_cfg (dict): Config of the activation after the sum.
+        act_cfg (dict, optional): Config of the activation after the sum; None
+            for none, as in pre-activation networks.
             Defaults to ``dict(type='ReLU', inplace=True)``.
         identity_init (bool): Whether :meth:`init_weights` makes the network
             compute exactly what the plain one does, to start from a
@@ -49,7 +50,7 @@ class LayerInteraction(BaseModule):
         channels: Union[int, Sequence[int]],
         num_blocks: Union[int, Sequence[int]],
         norm_cfg: dict = dict(type='BN'),
-        act_cfg: dict = dict(type='ReLU', inplace=True),
+        act_cfg: Optional[dict] = dict(type='ReLU', inplace=True),
         identity_init: bool = False,
         init_cfg: Optional[Union[dict, list]] = None,
     ) -> None:
@@ -58,7 +59,7 @@ class LayerInteraction(BaseModule):
         self.num_blocks = num_blocks
         self.norm_cfg = norm_cfg
         self.identity_init = identity_init
-        self.act = build_activation_layer(act_cfg)
+        self.act = nn.Identity() if act_cfg is None else build_activation_layer(act_cfg)
 
     def begin(self, state: Any) -> Any:
         """The state with which a stage begins, given that of the stage before."""

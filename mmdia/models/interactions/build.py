@@ -1,6 +1,6 @@
 """Finding and building interactions by their registered names."""
 
-from typing import List, Optional, Sequence, Type, Union
+from typing import List, Sequence, Type, Union
 
 from ..utils import arguments, configured_class, registered_names
 from .base import LayerInteraction
@@ -26,8 +26,7 @@ def build_interaction(
     cfg: dict,
     channels: Union[int, Sequence[int]],
     num_blocks: Union[int, Sequence[int]],
-    norm_cfg: Optional[dict] = None,
-    act_cfg: Optional[dict] = None,
+    **defaults,
 ) -> LayerInteraction:
     """Build an interaction.
 
@@ -35,15 +34,10 @@ def build_interaction(
         cfg (dict): Config of the interaction: ``type`` and its own arguments.
         channels (int | Sequence[int]): See :class:`LayerInteraction`.
         num_blocks (int | Sequence[int]): See :class:`LayerInteraction`.
-        norm_cfg (dict, optional): Config of norms, where ``cfg`` has none.
-        act_cfg (dict, optional): Config of activations, where ``cfg`` has none.
+        **defaults: Arguments of :class:`LayerInteraction`, such as
+            ``norm_cfg`` and ``act_cfg``, where ``cfg`` has none.
 
     Returns:
         LayerInteraction: The interaction.
     """
-    args = arguments(cfg)
-    if norm_cfg is not None:
-        args.setdefault('norm_cfg', norm_cfg)
-    if act_cfg is not None:
-        args.setdefault('act_cfg', act_cfg)
-    return interaction_class(cfg)(channels, num_blocks, **args)
+    return interaction_class(cfg)(channels, num_blocks, **{**defaults, **arguments(cfg)})

@@ -1,0 +1,264 @@
+"""Residual networks of any blocks, joined by a layer interaction."""
+
+from itertools import count
+from math import floor, prod
+from typing import List, Optional, Sequence, Type, Union
+
+from mmcv.cnn import build_activation_layer, build_norm_layer
+from torch import nn
+
+from mmdia.utils import check_int
+
+from .base import ResidualBackbone
+from .blocks import ResidualBlock
+from .stem import build_stem
+
+
+class ResidualNetwork(ResidualBackbone):
+    """A stem, and stages of one kind of block whose width doubles from stage to stage.
+
+    Base of the networks that are registered; they choose the blocks.
+
+    Args:
+        block (Type[ResidualBlock]): Class of the blocks.
+        stage_blocks (Sequence[int]): Number of blocks of each stage.
+        interaction (dict, optional): Config of the interaction, such as
+            ``dict(type='mmdia.DIALSTM', ratio=20)``. Defaults to None, the
+            plain residual sum. See :func:`mmdia.apis.list_interactions`.
+        in_channels (int): Channels of the image. Defaults to 3.
+        stem_channels (int, optional): Output channels of the stem. Defaults
+            to ``base_channels``.
+        base_channels (int): Width of the first stage's blocks. Defaults to 64.
+        num_stages (int, optional): Number of stages. Defaults to that of the
+            network; fewer leave out the last ones.
+        strides (Sequence[int], optional): Stride of the first block of each
+            stage. Defaults to 1, then 2.
+        dilations (Sequence[int], optional): Dilation of each stage. Defaults
+            to 1.
+        out_indices (Sequence[int], optional): Stages whose outputs are
+            returned. Defaults to the last one (MMDetection's ResNet: all).
+        style (str): ``'pytorch'`` or ``'caffe'``: whether bottlenecks have
+            their stride in the 3x3 or in the first 1x1 convolution.
+            Defaults to ``'pytorch'``.
+        small_stem (bool): Whether the stem is one 3x3 convolution without
+            stride and pooling, for images of CIFAR's size, in place of a 7x7
+            convolution and pooling, both of stride 2. Defaults to False.
+        deep_stem (bool): Whether three 3x3 convolutions take the place of the
+            7x7 one, as in ResNet-V1c and -V1d. Defaults to False.
+        avg_down (bool): Whether projections in shortcuts pool instead of
+            striding, as in ResNet-V1d. Defaults to False.
+        groups (int): Groups of the 3x3 convolutions of bottlenecks; more than
+            one make a ResNeXt. Defaults to 1.
+        base_width (int, optional): Width of a group in the first stage, where
+            blocks are ``groups`` times as wide. Defaults to
+            ``base_channels``, which with one group is a plain ResNet.
+        project_first (bool): Whether the first block of every stage has a
+            projection in its shortcut, even where it changes no shape.
+            Defaults to False.
+        skip_connections (bool): Whether blocks have shortcuts; without, an
+            ablation, these are zero. Defaults to True.
+        normalize (bool): Whether stem and branches have norms; without, an
+            ablation, only the projections in shortcuts have, as in Table 8 of
+            `DIANet <https://arxiv.org/abs/1905.10671>`_. Defaults to True.
+        frozen_stages (int): Number of stages, with the stem, whose trunk is
+            frozen and in evaluation mode; 0 freezes the stem alone, -1
+            nothing. Interactions are frozen with their stage, and one for the
+            whole network with the last stage, but only where ``init_cfg`` of
+            this backbone loaded weights for them. Defaults to -1.
+        conv_cfg (dict, optional): Config of convolutions. Defaults to None.
+        norm_cfg (dict): Config of norms.
+            Defaults to ``dict(type='BN', requires_grad=True)``.
+        act_cfg (dict): Config of activations.
+            Defaults to ``dict(type='ReLU', inplace=True)``.
+        norm_eval (bool): Whether batch norms use their running statistics in
+            training too; those of interactions only where ``init_cfg`` loaded
+            weights for them. Defaults to False (MMDetection's ResNet: True).
+        with_cp (bool): Whether to save memory by computing the branches of
+            blocks again in the backward pass. Defaults to False.
+        zero_init_residual (bool): Whether the last norm of every branch starts
+            with weight 0. Defaults to False.
+        drop_rate (float): Dropout before the last convolution of every block.
+            Defaults to 0.
+        drop_path_rate (float): Probability to drop the branch of the last
+            block; it grows linearly from 0 at the first. Interactions see what
+            is left: zeros where a branch is dropped. Defaults to 0.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults
+            to Kaiming-normal (fan out) convolutions and norms of weight 1.
+
+    Raises:
+        TypeError: If an argument is of a wrong type.
+        ValueError: If an argument has a value that is not allowed.
+    """
+
+    def __init__(
+        self,
+        block: Type[ResidualBlock],
+        stage_blocks: Sequence[int],
+        interaction: Optional[dict] = None,
+        in_channels: int = 3,
+        stem_channels: Optional[int] = None,
+        base_channels: int = 64,
+        num_stages: Optional[int] = None,
+        strides: Optional[Sequence[int]] = None,
+        dilations: Optional[Sequence[int]] = None,
+        out_indices: Optional[Sequence[int]] = None,
+        style: str = 'pytorch',
+        small_stem: bool = False,
+        deep_stem: bool = False,
+        avg_down: bool = False,
+        groups: int = 1,
+        base_width: Optional[int] = None,
+        project_first: bool = False,
+        skip_connections: bool = True,
+        normalize: bool = True,
+        frozen_stages: int = -1,
+        conv_cfg: Optional[dict] = None,
+        norm_cfg: dict = dict(type='BN', requires_grad=True),
+        act_cfg: dict = dict(type='ReLU', inplace=True),
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        zero_init_residual: bool = False,
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        init_cfg: Optional[Union[dict, list]] = None,
+    ) -> None:
+        num_stages = len(stage_blocks) if num_stages is None else num_stages
+        stem_channels = base_channels if stem_channels is None else stem_channels
+        base_width = base_channels if base_width is None else base_width
+        check_int('num_stages', num_stages)
+        if num_stages > len(stage_blocks):
+            raise ValueError(f'num_stages must be in 1 ... {len(stage_blocks)}, got {num_stages}')
+        super().__init__(num_stages, out_indices, frozen_stages, norm_eval, init_cfg)
+        self.block = block
+        self.strides = (1, 2, 2, 2)[:num_stages] if strides is None else tuple(strides)
+        self.dilations = (1,) * num_stages if dilations is None else tuple(dilations)
+        self._check_stages()
+        self._check_widths(in_channels, stem_channels, base_channels, groups, base_width)
+        self._check_norms(normalize, zero_init_residual)
+        if style not in ('pytorch', 'caffe'):
+            raise ValueError(f"style must be 'pytorch' or 'caffe', got {style!r}")
+        for name, rate in (('drop_rate', drop_rate), ('drop_path_rate', drop_path_rate)):
+            if not 0 <= rate < 1:
+                raise ValueError(f'{name} must be in [0, 1), got {rate}')
+        if small_stem and deep_stem:
+            raise ValueError('small_stem and deep_stem must not both be True')
+
+        stem = build_stem(
+            'small' if small_stem else 'deep' if deep_stem else 'large',
+            in_channels,
+            stem_channels,
+            conv_cfg,
+            norm_cfg if normalize and not block.preactivation else None,
+            None if block.preactivation else act_cfg,
+        )
+        self.stem_names = tuple(stem)
+        for name, module in stem.items():
+            self.add_module(name, module)
+        self.stride = prod(self.strides) * (1 if small_stem else 4)
+        widths = [base_channels * 2**i for i in range(num_stages)]
+        channels = [width * block.expansion for width in widths]
+        blocks = self._make_blocks(
+            stage_blocks,
+            [stem_channels, *channels],
+            [floor(width * base_width / base_channels) * groups for width in widths],
+            drop_path_rate,
+            project_first,
+            groups=groups,
+            style=style,
+            avg_down=avg_down,
+            skip_connections=skip_connections,
+            normalize=normalize,
+            drop_rate=drop_rate,
+            zero_init_residual=zero_init_residual,
+            with_cp=with_cp,
+            conv_cfg=conv_cfg,
+            norm_cfg=norm_cfg,
+            act_cfg=act_cfg,
+        )
+        if block.preactivation:
+            self.final_norm = build_norm_layer(norm_cfg, channels[-1])[1]
+            self.final_act = build_activation_layer(act_cfg)
+        self.add_stages(
+            blocks,
+            channels,
+            interaction,
+            # Norms of interactions learn even where those of a pretrained trunk do not.
+            norm_cfg=dict(norm_cfg, requires_grad=True),
+            act_cfg=None if block.preactivation else act_cfg,
+        )
+
+    def _check_stages(self) -> None:
+        for name, values in (('strides', self.strides), ('dilations', self.dilations)):
+            if len(values) != self.num_stages:
+                raise ValueError(
+                    f'{name} must have one entry for each of the {self.num_stages} stages, '
+                    f'got {values}'
+                )
+            for value in values:
+                check_int(f'every entry of {name}', value)
+
+    def _check_widths(
+        self,
+        in_channels: int,
+        stem_channels: int,
+        base_channels: int,
+        groups: int,
+        base_width: int,
+    ) -> None:
+        check_int('in_channels', in_channels)
+        check_int('base_channels', base_channels)
+        check_int('stem_channels', stem_channels)
+        check_int('groups', groups)
+        check_int('base_width', base_width)
+        if self.block.expansion == 1 and (groups, base_width) != (1, base_channels):
+            raise ValueError(
+                'groups and base_width need blocks with bottlenecks, '
+                f'got groups={groups} and base_width={base_width} with {self.block.__name__}'
+            )
+
+    def _check_norms(self, normalize: bool, zero_init_residual: bool) -> None:
+        if self.block.preactivation and not normalize:
+            raise ValueError('normalize must be True in pre-activation networks, got False')
+        if zero_init_residual and (self.block.preactivation or not normalize):
+            raise ValueError(
+                'zero_init_residual=True needs branches that end with a norm, '
+                f'got normalize={normalize} with {self.block.__name__}'
+            )
+
+    def _make_blocks(
+        self,
+        stage_blocks: Sequence[int],
+        channels: Sequence[int],
+        mid_channels: Sequence[int],
+        drop_path_rate: float,
+        project_first: bool,
+        **kwargs,
+    ) -> List[List[ResidualBlock]]:
+        """Build the blocks of all stages; ``channels`` begins with the stem's."""
+        stage_blocks = stage_blocks[: self.num_stages]
+        last = max(sum(stage_blocks) - 1, 1)
+        rates = (drop_path_rate * i / last for i in count())
+        return [
+            [
+                self.block(
+                    channels[i] if j == 0 else channels[i + 1],
+                    channels[i + 1],
+                    stride=self.strides[i] if j == 0 else 1,
+                    dilation=self.dilations[i],
+                    mid_channels=mid_channels[i],
+                    project=project_first and j == 0,
+                    drop_path_rate=next(rates),
+                    **kwargs,
+                )
+                for j in range(num_blocks)
+            ]
+            for i, num_blocks in enumerate(stage_blocks)
+        ]
+
+    def stem_modules(self) -> List[nn.Module]:
+        """See :meth:`ResidualBackbone.stem_modules`."""
+        return [getattr(self, name) for name in self.stem_names]
+
+    def final_modules(self) -> List[nn.Module]:
+        """See :meth:`ResidualBackbone.final_modules`."""
+        return [self.final_norm, self.final_act] if self.block.preactivation else []

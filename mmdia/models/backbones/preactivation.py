@@ -1,0 +1,65 @@
+"""Residual blocks with norm and activation before each convolution."""
+
+from typing import Tuple
+
+from torch import Tensor, nn
+
+from .blocks import BasicBlock, Bottleneck, ResidualBlock
+
+
+class PreActivationBlock(ResidualBlock):
+    """Base of blocks whose sum is not activated; see :class:`ResidualBlock`.
+
+    The shortcut reads the input of the block as it is, and its projection has
+    no norm.
+
+    Source: He et al., `Identity Mappings in Deep Residual Networks
+    <https://arxiv.org/abs/1603.05027>`_, Fig. 4e. Projections read the input
+    before its norm, as in the released code of DIANet.
+    """
+
+    preactivation = True
+
+    def projection(self, in_channels: int, out_channels: int) -> Tuple[nn.Module, ...]:
+        """See :meth:`ResidualBlock.projection`."""
+        return super().projection(in_channels, out_channels)[:-1]
+
+    def preactivate(self, x: Tensor, index: int = 1) -> Tensor:
+        """Apply the norm before a convolution and the activation."""
+        return self.act(getattr(self, self.norm_names[index - 1])(x))
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """The branch from its first convolution on."""
+        for index in range(1, self.num_convs + 1):
+            if index > 1:
+                x = self.preactivate(x, index)
+            if index == self.num_convs:
+                x = self.dropout(x)
+            x = getattr(self, f'conv{index}')(x)
+        return self.drop_path(x)
+
+    def _branch(self, x: Tensor) -> Tensor:
+        return self.convolve(self.preactivate(x))
+
+
+class PreActivationBasicBlock(PreActivationBlock, BasicBlock):
+    """Two 3x3 convolutions; see :class:`PreActivationBlock`."""
+
+
+class PreActivationBottleneck(PreActivationBlock, Bottleneck):
+    """1x1, 3x3 and 1x1 convolutions; see :class:`PreActivationBlock`."""
+
+
+class WideBlock(PreActivationBasicBlock):
+    """Two 3x3 convolutions; projections read the activated input as well.
+
+    Source: Zagoruyko and Komodakis, `Wide Residual Networks
+    <https://arxiv.org/abs/1605.07146>`_, Fig. 1d.
+    """
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, Tensor]:
+        """See :meth:`ResidualBlock.forward`."""
+        return super().forward(x if self.downsample is None else self.preactivate(x))
+
+    def _branch(self, x: Tensor) -> Tensor:
+        return self.convolve(self.preactivate(x) if self.downsample is None else x)
