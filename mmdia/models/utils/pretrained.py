@@ -6,6 +6,8 @@ from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
+from .trunk_names import our_trunk_names
+
 State = Dict[str, Tensor]
 
 
@@ -75,8 +77,8 @@ def load_pretrained(
             interaction is missing, or any has another shape; the backbone is
             then unchanged.
     """
-    state = read_backbone_state(checkpoint, prefix, map_location)
     own = backbone.state_dict()
+    state = our_trunk_names(read_backbone_state(checkpoint, prefix, map_location), set(own))
     loaded = own.keys() & state.keys()
     # The trunk is needed, and every interaction of which there is a part.
     present = {'', *map(interaction_of, loaded)}

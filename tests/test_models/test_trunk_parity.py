@@ -1,0 +1,85 @@
+"""Every trunk that another library has computes what it does there, on its weights."""
+
+import pytest
+import timm
+import torch
+import torchvision
+from mmdet.models import backbones as mmdet_backbones
+from mmpretrain.models import backbones as mmpretrain_backbones
+
+from mmdia.models import DIAResNet, ResNet
+
+from ..helpers import randomize
+
+RESNEXT = dict(groups=32, base_width=4)
+DEEP_STEM = dict(deep_stem=True)
+V1D = dict(deep_stem=True, avg_down=True)
+
+# Our depth and arguments, and the same network elsewhere.
+TRUNKS = {
+    'torchvision resnet18': (18, {}, torchvision.models.resnet18),
+    'torchvision resnet50': (50, {}, torchvision.models.resnet50),
+    'torchvision resnext50_32x4d': (50, RESNEXT, torchvision.models.resnext50_32x4d),
+    'torchvision wide_resnet50_2': (
+        50,
+        dict(base_width=128),
+        torchvision.models.wide_resnet50_2,
+    ),
+    'timm resnet34': (34, {}, lambda: timm.create_model('resnet34')),
+    'timm resnet50': (50, {}, lambda: timm.create_model('resnet50')),
+    'timm resnext50_32x4d': (50, RESNEXT, lambda: timm.create_model('resnext50_32x4d')),
+    'timm resnet50c': (50, DEEP_STEM, lambda: timm.create_model('resnet50c')),
+    'timm resnet18d': (18, V1D, lambda: timm.create_model('resnet18d')),
+    'timm resnet50d': (50, V1D, lambda: timm.create_model('resnet50d')),
+    'mmpretrain ResNeXt': (
+        50,
+        RESNEXT,
+        lambda: mmpretrain_backbones.ResNeXt(50, groups=32, width_per_group=4),
+    ),
+    'mmpretrain ResNetV1c': (50, DEEP_STEM, lambda: mmpretrain_backbones.ResNetV1c(depth=50)),
+    'mmpretrain ResNetV1d': (18, V1D, lambda: mmpretrain_backbones.ResNetV1d(depth=18)),
+    'mmdet ResNeXt': (
+        50,
+        RESNEXT,
+        lambda: mmdet_backbones.ResNeXt(depth=50, groups=32, base_width=4, norm_eval=False),
+    ),
+    'mmdet ResNetV1d': (50, V1D, lambda: mmdet_backbones.ResNetV1d(depth=50, norm_eval=False)),
+}
+
+
+def features(model, images):
+    """The last feature map of a network of any of the libraries."""
+    if hasattr(model, 'forward_features'):
+        return model.forward_features(images)
+    if not hasattr(model, 'fc'):
+        return model(images)[-1]
+    layers = [module for name, module in model.named_children() if name not in ('avgpool', 'fc')]
+    return torch.nn.Sequential(*layers)(images)
+
+
+@pytest.mark.parametrize('name', TRUNKS)
+@torch.no_grad()
+def test_state_dict_loads_and_output_is_equal(name, tmp_path):
+    depth, args, build = TRUNKS[name]
+    theirs = randomize(build()).double()
+    theirs.eval()
+    torch.save(theirs.state_dict(), tmp_path / 'trunk.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'trunk.pth'))
+    ours = ResNet(depth, **args, init_cfg=init_cfg).double()
+    ours.init_weights()
+    images = torch.randn(2, 3, 65, 97, dtype=torch.float64)
+    torch.testing.assert_close(
+        ours.eval()(images)[0], features(theirs, images), rtol=1e-12, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize('args', (RESNEXT, V1D, DEEP_STEM, {}), ids=str)
+@torch.no_grad()
+def test_interactions_start_from_any_pretrained_trunk(args, tmp_path):
+    trunk = randomize(ResNet(50, base_channels=32, **args)).eval()
+    torch.save(trunk.state_dict(), tmp_path / 'trunk.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'trunk.pth'))
+    model = DIAResNet(50, base_channels=32, **args, identity_init=True, init_cfg=init_cfg)
+    model.init_weights()
+    images = torch.randn(1, 3, 64, 64)
+    assert torch.equal(model.eval()(images)[0], trunk(images)[0])
