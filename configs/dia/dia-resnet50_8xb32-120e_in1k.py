@@ -1,4 +1,3 @@
-# The schedule of the paper's appendix: as below, but 120 epochs.
-_base_ = 'dia-resnet50_8xb32_in1k.py'
+_base_ = 'resnet50_8xb32-120e_in1k.py'
 
-train_cfg = dict(max_epochs=120)
+model = dict(backbone=dict(interaction=dict(type='mmdia.DIALSTM', ratio=20)))

@@ -1,4 +1,7 @@
-_base_ = 'mmpretrain::resnet/resnet50_8xb32_in1k.py'
+_base_ = 'resnet50_8xb32_in1k.py'
 
-model = dict(backbone=dict(type='mmdia.RLAResNet'))
-optim_wrapper = dict(optimizer=dict(nesterov=True))
+model = dict(
+    backbone=dict(
+        interaction=dict(type='mmdia.RLA', context_channels=1024, hidden_channels=512, ratio=16)
+    )
+)

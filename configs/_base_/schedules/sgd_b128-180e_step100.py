@@ -1,0 +1,5 @@
+# ResNet in Dynamic Layer Attention
+_base_ = 'mmpretrain::_base_/schedules/cifar10_bs128.py'
+
+param_scheduler = dict(milestones=[100, 150])
+train_cfg = dict(max_epochs=180)

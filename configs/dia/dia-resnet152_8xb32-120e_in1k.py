@@ -1,0 +1,3 @@
+_base_ = 'resnet152_8xb32-120e_in1k.py'
+
+model = dict(backbone=dict(interaction=dict(type='mmdia.DIALSTM', ratio=10)))

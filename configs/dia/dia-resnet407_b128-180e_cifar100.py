@@ -1,0 +1,3 @@
+_base_ = 'resnet407_b128-180e_cifar100.py'
+
+model = dict(backbone=dict(interaction=dict(type='mmdia.DIALSTM', ratio=4)))

@@ -1,0 +1,3 @@
+_base_ = 'resnet56-noskip_b128-180e_cifar100.py'
+
+model = dict(backbone=dict(interaction=dict(type='mmdia.DIALSTM', ratio=4)))

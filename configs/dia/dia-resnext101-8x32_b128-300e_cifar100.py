@@ -1,0 +1,3 @@
+_base_ = 'resnext101-8x32_b128-300e_cifar100.py'
+
+model = dict(backbone=dict(interaction=dict(type='mmdia.DIALSTM', ratio=4)))

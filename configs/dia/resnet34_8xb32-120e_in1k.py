@@ -1,0 +1,4 @@
+_base_ = 'mmpretrain::resnet/resnet34_8xb32_in1k.py'
+
+model = dict(backbone=dict(type='mmdia.ResNet'))
+train_cfg = dict(max_epochs=120)

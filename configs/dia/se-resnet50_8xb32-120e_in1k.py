@@ -1,0 +1,7 @@
+_base_ = 'resnet50_8xb32-120e_in1k.py'
+
+model = dict(
+    backbone=dict(
+        interaction=dict(type='mmdia.BlockAttention', attention=dict(type='mmdia.SE', ratio=16))
+    )
+)

@@ -1,0 +1,3 @@
+_base_ = 'wrn52-4_b128-200e_stl10.py'
+
+model = dict(backbone=dict(interaction=dict(type='mmdia.DIALSTMLight', extra_norm=True)))

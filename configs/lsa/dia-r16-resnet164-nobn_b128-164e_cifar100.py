@@ -1,0 +1,3 @@
+_base_ = 'resnet164-nobn_b128-164e_cifar100.py'
+
+model = dict(backbone=dict(interaction=dict(type='mmdia.DIALSTM', ratio=16)))

@@ -1,0 +1,3 @@
+_base_ = 'resnet164_b128-164e_cifar10.py'
+
+model = dict(backbone=dict(interaction=dict(type='mmdia.DIALSTM', ratio=4)))

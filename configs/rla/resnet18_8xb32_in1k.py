@@ -1,0 +1,4 @@
+_base_ = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
+
+model = dict(backbone=dict(type='mmdia.ResNet'))
+optim_wrapper = dict(optimizer=dict(nesterov=True))

@@ -1,0 +1,7 @@
+_base_ = 'resnet18_8xb32_in1k.py'
+
+model = dict(
+    backbone=dict(
+        interaction=dict(type='mmdia.RLA', context_channels=256, hidden_channels=128, ratio=8)
+    )
+)

@@ -1,0 +1,13 @@
+_base_ = 'resnet56-basic_b128-160e_cifar10.py'
+
+model = dict(
+    backbone=dict(
+        interaction=dict(
+            type='mmdia.RLA',
+            context_channels=32,
+            hidden_channels=4,
+            ratio=1,
+            attention=dict(type='mmdia.SE', ratio=16, bias=False),
+        )
+    )
+)
