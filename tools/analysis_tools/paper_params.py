@@ -60,6 +60,14 @@ class Result(NamedTuple):
 
 def build(row: dict) -> nn.Module:
     """Build the model of a row, without memory for its weights."""
+    if 'config' in row:
+        from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
+
+        init_default_scope('mmpretrain')
+        cfg = get_config(f'mmdia::{row["config"]}')
+        cfg.merge_from_dict(row.get('cfg_options', {}))
+        with torch.device('meta'):
+            return MMPRETRAIN_MODELS.build(cfg.model)
     if 'detector' in row:
         from mmdet.registry import MODELS as MMDET_MODELS
 
@@ -80,21 +88,22 @@ def count_parameters(model: nn.Module, what: str = 'all') -> int:
     Args:
         model (nn.Module): The model; its backbone is called ``backbone``.
         what (str): ``'all'``; ``'with_conv_biases'``, as if every convolution
-            of the trunk had a bias; or ``'trainable'``, without the stem and the first
-            stage, which detectors freeze with all that is in them if it was
-            trained before. Defaults to ``'all'``.
+            of the trunk had a bias; ``'with_conv_biases_and_statistics'``,
+            with the running means and variances of norms too; or
+            ``'trainable'``, without the stem and the first stage, which
+            detectors freeze with all that is in them if it was trained before.
+            Defaults to ``'all'``.
 
     Returns:
         int: The count.
     """
     frozen = ('backbone.conv1.', 'backbone.bn1.', 'backbone.layer1.') if what == 'trainable' else ()
     count = sum(p.numel() for name, p in model.named_parameters() if not name.startswith(frozen))
-    if what == 'with_conv_biases':
-        count += sum(
-            module.out_channels
-            for name, module in model.named_modules()
-            if isinstance(module, nn.Conv2d) and 'interaction' not in name.split('.')
-        )
+    trunk = [m for name, m in model.named_modules() if 'interaction' not in name.split('.')]
+    if what.startswith('with_conv_biases'):
+        count += sum(m.out_channels for m in trunk if isinstance(m, nn.Conv2d))
+    if what.endswith('statistics'):
+        count += sum(2 * m.num_features for m in trunk if isinstance(m, nn.BatchNorm2d))
     return count
 
 
