@@ -15,6 +15,7 @@ SLIM = {
     'mmdia.LII': dict(cell=dict(type='mmdia.DSUCell', ratio=2)),
     'mmdia.DLABase': dict(ratio=4, head_channels=8),
     'mmdia.DLALight': dict(ratio=4, head_channels=8),
+    'mmdia.LayerAggregation': dict(state_channels=4),
     'mmdia.MRLABase': dict(head_channels=8),
     'mmdia.MRLALight': dict(head_channels=8),
     'mmdia.RLA': dict(ratio=1),

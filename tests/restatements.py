@@ -9,6 +9,8 @@ sample; RLA, eq. 1 to 5.
 from functools import partial
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from .attention_restatements import attended
 
@@ -299,6 +301,40 @@ def dla_base(weights, blocks, head_channels=32, cell=dict(type='mmdia.DSUCell'),
     return full_attention(weights, blocks, head_channels, choose_cell(cell))
 
 
+def convolve(weight, x):
+    padding = weight.shape[-1] // 2
+    return F.conv2d(torch.from_numpy(x), torch.from_numpy(weight), padding=padding).numpy()
+
+
+def halve(x):
+    """Means of 2x2 squares, and of what is left of them at the far edges."""
+    height, width = x.shape[2:]
+    x = np.pad(x, ((0, 0), (0, 0), (0, height % 2), (0, width % 2)), constant_values=float('nan'))
+    x = x.reshape(*x.shape[:2], x.shape[2] // 2, 2, x.shape[3] // 2, 2)
+    return np.nanmean(x, axis=(3, 5))
+
+
+def layer_aggregation(weights, blocks, state_channels=32, append_state=False):
+    x = blocks.start
+    h = np.zeros((len(x), state_channels, *x.shape[2:]))
+    count = sum(key.startswith('layer') and key.endswith('.conv1.weight') for key in weights)
+    stage = -1
+    for index, block in enumerate(blocks):
+        stage += block.starts_stage
+        # The first block reads zeros: any weights do.
+        reader = weights.get(f'interaction.readers.{index - 1}.weight')
+        branch, identity = block(x, h, reader)
+        x = relu(identity + branch)
+        if index == count - 1 and not append_state:
+            return x
+        if h.shape[2:] != branch.shape[2:]:
+            h = halve(h)
+        h = h + convolve(weights[f'interaction.inputs.{stage}.weight'], branch)
+        h = np.tanh(batch_norm(weights, f'interaction.norms.{index}', h))
+        h = convolve(weights[f'interaction.recurrences.{stage}.weight'], h)
+    return np.hstack([x, relu(batch_norm(weights, 'interaction.final_norm', h))])
+
+
 RESTATEMENTS = {
     'mmdia.LayerInteraction': plain,
     'mmdia.BlockAttention': attended,
@@ -306,6 +342,7 @@ RESTATEMENTS = {
     'mmdia.DIALSTM': dia,
     'mmdia.DIALSTMLight': dia_light,
     'mmdia.LII': lii,
+    'mmdia.LayerAggregation': layer_aggregation,
     'mmdia.RLA': rla,
     'mmdia.MRLALight': mrla_light,
     'mmdia.DLABase': dla_base,

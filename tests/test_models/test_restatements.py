@@ -1,5 +1,6 @@
 """Every method computes what its paper's formulas say."""
 
+import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -31,9 +32,17 @@ class Block(SimpleNamespace):
     def __init__(self, block, stage, index):
         super().__init__(block=block, stage=stage, index=index, starts_stage=index == 0)
 
-    def __call__(self, x):
+    def __call__(self, x, h=None, weight=None):
+        """The halves; with h, of a block whose first convolution reads h beside x."""
         x = torch.from_numpy(x)
-        return self.block.branch(x).numpy(), self.block.shortcut(x).numpy()
+        identity = self.block.shortcut(x).numpy()
+        if weight is None:
+            return self.block.branch(x).numpy(), identity
+        reading = copy.deepcopy(self.block)
+        reading.conv1.weight = nn.Parameter(
+            torch.cat((reading.conv1.weight, torch.from_numpy(weight)), dim=1)
+        )
+        return reading.branch(torch.cat((x, torch.from_numpy(h)), dim=1)).numpy(), identity
 
 
 @torch.no_grad()
@@ -86,6 +95,8 @@ def test_forward_equals_restatement(interaction, depth, batch_size):
         dict(type='mmdia.MRLABase', head_channels=8),
         dict(type='mmdia.DLABase', head_channels=16, cell=dict(type='mmdia.RNNCell')),
         dict(type='mmdia.DLABase', cell=dict(type='mmdia.DSUCell', fusion='concat', ratio=4)),
+        dict(type='mmdia.LayerAggregation', state_channels=6),
+        dict(type='mmdia.LayerAggregation', append_state=True),
         dict(type='mmdia.RLA', gate='vector'),
         dict(type='mmdia.RLA', context='gmp'),
         dict(type='mmdia.RLA', context='gap+mlp'),

@@ -107,6 +107,7 @@ class ResidualBackbone(BaseModule):
             )
         if network_wide:
             self.interaction = build_interaction(interaction, channels, self.stage_blocks, **kwargs)
+            self.interaction.attach([block for stage in blocks for block in stage])
             first = accumulate(self.stage_blocks, initial=0)
             stages = [Stage(b, first_index=i) for b, i in zip(blocks, first)]
         else:
@@ -114,6 +115,8 @@ class ResidualBackbone(BaseModule):
                 Stage(b, build_interaction(interaction if on else PLAIN, c, len(b), **kwargs))
                 for b, c, on in zip(blocks, channels, chosen)
             ]
+            for stage in stages:
+                stage.interaction.attach(list(stage.blocks()))
         for i, stage in enumerate(stages, 1):
             self.add_module(f'layer{i}', stage)
         self._freeze_stages()
@@ -161,6 +164,7 @@ class ResidualBackbone(BaseModule):
             if i == self.num_stages - 1:
                 for module in self.final_modules():
                     x = module(x)
+                x = (self.interaction or stage.interaction).finish(x, state)
             if i in self.out_indices:
                 outputs.append(x)
         return tuple(outputs)

@@ -136,17 +136,32 @@ class ResidualBlock(BaseModule):
         )
         return *pool, conv, build_norm_layer(self.norm_cfg, out_channels)[1]
 
-    def forward(self, x: Tensor) -> Tuple[Tensor, Tensor]:
+    def first_conv(self, in_channels: int) -> nn.Module:
+        """Another convolution with outputs of the shape of the branch's first one."""
+        conv = self.conv1
+        return build_conv_layer(
+            self.conv_cfg,
+            in_channels,
+            conv.out_channels,
+            conv.kernel_size,
+            stride=conv.stride,
+            padding=conv.padding,
+            dilation=conv.dilation,
+            bias=False,
+        )
+
+    def forward(self, x: Tensor, feed: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
         """Compute the two halves of the block.
 
         Args:
             x (Tensor): Input of shape (N, C_in, H, W).
+            feed (Tensor, optional): See :meth:`branch`.
 
         Returns:
             Tuple[Tensor, Tensor]: Branch and shortcut, both of shape
             (N, C_out, H // stride, W // stride), rounded up.
         """
-        branch = self.branch(x)
+        branch = self.branch(x, feed)
         if not self.skip_connections:
             return branch, torch.zeros_like(branch)
         return branch, self.shortcut(x)
@@ -163,29 +178,36 @@ class ResidualBlock(BaseModule):
         """
         return x if self.downsample is None else self.downsample(x)
 
-    def branch(self, x: Tensor) -> Tensor:
+    def branch(self, x: Tensor, feed: Optional[Tensor] = None) -> Tensor:
         """The residual branch up to its last norm, without activation.
 
         Args:
             x (Tensor): Input of shape (N, C_in, H, W).
+            feed (Tensor, optional): What is added to the output of the
+                first convolution, of its shape. Defaults to None.
 
         Returns:
             Tensor: Output of the shape of :meth:`shortcut`'s.
         """
         if self.with_cp and torch.is_grad_enabled():
-            return checkpoint_module(self, self._branch, x)
-        return self._branch(x)
+            return checkpoint_module(self, self._branch, x, feed)
+        return self._branch(x, feed)
 
-    def _branch(self, x: Tensor) -> Tensor:
+    def _branch(self, x: Tensor, feed: Optional[Tensor]) -> Tensor:
         for index in range(1, self.num_convs + 1):
             if index > 1:
                 x = self.act(x)
-            if index == self.num_convs:
-                x = self.dropout(x)
-            x = getattr(self, f'conv{index}')(x)
+            x = self.convolve(x, index, feed)
             if self.normalize:
                 x = getattr(self, self.norm_names[index - 1])(x)
         return self.drop_path(x)
+
+    def convolve(self, x: Tensor, index: int, feed: Optional[Tensor]) -> Tensor:
+        """Apply one convolution of the branch."""
+        if index == self.num_convs:
+            x = self.dropout(x)
+        x = getattr(self, f'conv{index}')(x)
+        return x + feed if index == 1 and feed is not None else x
 
 
 class BasicBlock(ResidualBlock):

@@ -1,6 +1,6 @@
 """Residual blocks with norm and activation before each convolution."""
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 from torch import Tensor, nn
 
@@ -24,22 +24,16 @@ class PreActivationBlock(ResidualBlock):
         """See :meth:`ResidualBlock.projection`."""
         return super().projection(in_channels, out_channels)[:-1]
 
-    def preactivate(self, x: Tensor, index: int = 1) -> Tensor:
-        """Apply the norm before a convolution and the activation."""
+    def preactivate(self, x: Tensor, index: int) -> Tensor:
+        """Apply the norm before a convolution, and the activation."""
         return self.act(getattr(self, self.norm_names[index - 1])(x))
 
-    def convolve(self, x: Tensor) -> Tensor:
-        """The branch from its first convolution on."""
+    def _branch(self, x: Tensor, feed: Optional[Tensor], activated: bool = False) -> Tensor:
         for index in range(1, self.num_convs + 1):
-            if index > 1:
+            if index > 1 or not activated:
                 x = self.preactivate(x, index)
-            if index == self.num_convs:
-                x = self.dropout(x)
-            x = getattr(self, f'conv{index}')(x)
+            x = self.convolve(x, index, feed)
         return self.drop_path(x)
-
-    def _branch(self, x: Tensor) -> Tensor:
-        return self.convolve(self.preactivate(x))
 
 
 class PreActivationBasicBlock(PreActivationBlock, BasicBlock):
@@ -57,9 +51,11 @@ class WideBlock(PreActivationBasicBlock):
     <https://arxiv.org/abs/1605.07146>`_, Fig. 1d.
     """
 
-    def forward(self, x: Tensor) -> Tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, feed: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
         """See :meth:`ResidualBlock.forward`."""
-        return super().forward(x if self.downsample is None else self.preactivate(x))
+        if self.downsample is not None:
+            x = self.preactivate(x, 1)
+        return super().forward(x, feed)
 
-    def _branch(self, x: Tensor) -> Tensor:
-        return self.convolve(self.preactivate(x) if self.downsample is None else x)
+    def _branch(self, x: Tensor, feed: Optional[Tensor]) -> Tensor:
+        return super()._branch(x, feed, activated=self.downsample is not None)

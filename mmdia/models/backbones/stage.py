@@ -59,6 +59,6 @@ class Stage(BaseModule):
         interaction = self.interaction if interaction is None else interaction
         state = interaction.begin(state)
         for i, block in enumerate(self.blocks(), self.first_index):
-            branch, identity = block(x)
+            branch, identity = block(x, interaction.feed(state, i))
             x, state = interaction(branch, identity, state, i)
         return x, state

@@ -4,6 +4,7 @@ from .channel import AttentionInteraction, BlockAttention, SharedAttention
 from .dynamic import DLABase, DLALight
 from .full_attention import MRLABase
 from .gated import GatedInteraction
+from .layer_aggregation import LayerAggregation
 from .layer_attention import LayerAttention
 from .light_attention import MRLALight
 from .recurrent import DIALSTM, LII, DIALSTMLight, RecurrentGate
@@ -20,6 +21,7 @@ __all__ = [
     'DLABase',
     'DLALight',
     'GatedInteraction',
+    'LayerAggregation',
     'LayerAttention',
     'LayerInteraction',
     'MRLABase',

@@ -65,6 +65,38 @@ class LayerInteraction(BaseModule):
         """The state with which a stage begins, given that of the stage before."""
         return state if self.scope == 'network' else None
 
+    def attach(self, blocks: Sequence[nn.Module]) -> None:
+        """Prepare for the blocks, of all stages in its scope; by default nothing.
+
+        Args:
+            blocks (Sequence[ResidualBlock]): The blocks in their order.
+        """
+
+    def feed(self, state: Any, index: int) -> Optional[Tensor]:
+        """What is added to a block's first convolution; by default nothing.
+
+        Args:
+            state (Any): What the block before returned as state.
+            index (int): Number of the block within the scope, from 0.
+
+        Returns:
+            Tensor, optional: Output of a convolution from
+            :meth:`ResidualBlock.first_conv`.
+        """
+        return None
+
+    def finish(self, x: Tensor, state: Any) -> Tensor:
+        """What the network returns of its last stage; by default its output.
+
+        Args:
+            x (Tensor): Output of the last stage, of shape (N, C, H, W).
+            state (Any): The state after the last stage.
+
+        Returns:
+            Tensor: Feature map of shape (N, C', H, W).
+        """
+        return x
+
     def forward(
         self, branch: Tensor, identity: Tensor, state: Any, index: int
     ) -> Tuple[Tensor, Any]:

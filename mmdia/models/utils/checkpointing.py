@@ -1,7 +1,7 @@
 """Gradient checkpointing that leaves running statistics as they should be."""
 
 from contextlib import contextmanager, nullcontext
-from typing import Callable, ContextManager, Iterator, Tuple
+from typing import Callable, ContextManager, Iterator, Optional, Tuple
 
 import torch
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
@@ -29,7 +29,9 @@ def spared_statistics(module: nn.Module) -> Iterator[None]:
                 setattr(norm, name, buffer)
 
 
-def checkpoint_module(module: nn.Module, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def checkpoint_module(
+    module: nn.Module, function: Callable[..., Tensor], *args: Optional[Tensor]
+) -> Tensor:
     """Compute a function of a module without keeping its activations.
 
     The backward pass computes them again. A plain checkpoint would then update
@@ -38,17 +40,17 @@ def checkpoint_module(module: nn.Module, function: Callable[[Tensor], Tensor], x
     Args:
         module (nn.Module): The module that owns the batch norms in question.
         function (Callable): What to compute; usually a method of the module.
-        x (Tensor): Its input.
+        *args (Tensor, optional): Its inputs.
 
     Returns:
-        Tensor: ``function(x)``.
+        Tensor: ``function(*args)``.
     """
     # torch 2.1 has no is_compiling, nor does it compile checkpoints.
     if hasattr(torch.compiler, 'is_compiling') and torch.compiler.is_compiling():
         # The compiler updates statistics once by itself, and takes no contexts.
-        return checkpoint(function, x, use_reentrant=False)
+        return checkpoint(function, *args, use_reentrant=False)
 
     def contexts() -> Tuple[ContextManager, ContextManager]:
         return nullcontext(), spared_statistics(module)
 
-    return checkpoint(function, x, use_reentrant=False, context_fn=contexts)
+    return checkpoint(function, *args, use_reentrant=False, context_fn=contexts)

@@ -1,0 +1,121 @@
+"""Recurrent Layer Aggregation: a recurrent feature map that every block reads."""
+
+from typing import Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import build_norm_layer
+from mmengine.model import ModuleList
+from torch import Tensor, nn
+
+from mmdia.registry import MODELS
+from mmdia.utils import check_int
+
+from .base import LayerInteraction
+
+
+def pool_to(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Average a map to the size to which a strided convolution brings it."""
+    if x.shape[-2:] == tuple(size):
+        return x
+    stride = [-(-length // target) for length, target in zip(x.shape[-2:], size)]
+    return F.avg_pool2d(x, stride, ceil_mode=True, count_include_pad=False)
+
+
+@MODELS.register_module()
+class LayerAggregation(LayerInteraction):
+    """Recurrent Layer Aggregation (RLANet): blocks read what earlier ones left.
+
+    ``branch = block([x, h])``, ``out = act(identity + branch)``,
+    ``h = U tanh(norm(h + V branch))``, where h is a narrow feature map, V a
+    1x1 convolution and U a 3x3 one that the blocks of a stage share, and the
+    norm is own to each block. ``h`` crosses the stages and starts from 0.
+
+    Not to be confused with Recurrent Layer *Attention*
+    (:class:`~mmdia.models.RLA`).
+
+    Source: Zhao et al., `Recurrence along Depth: Deep Convolutional Neural
+    Networks with Recurrent Layer Aggregation
+    <https://arxiv.org/abs/2110.11852>`_. The block's first convolution on
+    [x, h] is written as the sum of two, so that the trunk keeps its shapes and
+    takes plain weights. What never gets a gradient in the released code has no
+    weights here: the first block's convolution on h = 0 and, unless
+    ``append_state``, the last block's norm and the norm of the output.
+
+    Args:
+        channels (Sequence[int]): Output channels of the blocks, by stage.
+        num_blocks (Sequence[int]): Number of blocks, by stage.
+        state_channels (int): Channels of h. Defaults to 32.
+        append_state (bool): Whether the output of the last stage is followed,
+            along the channels, by ``act(norm(h))``, as the released
+            classifiers have it and its detectors do not. Defaults to False.
+        **kwargs: See :class:`LayerInteraction`.
+
+    Raises:
+        TypeError: If ``state_channels`` is not an integer.
+        ValueError: If ``state_channels`` is not positive.
+    """
+
+    scope = 'network'
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        num_blocks: Sequence[int],
+        state_channels: int = 32,
+        append_state: bool = False,
+        **kwargs,
+    ) -> None:
+        super().__init__(channels, num_blocks, **kwargs)
+        check_int('state_channels', state_channels)
+        self.state_channels = state_channels
+        updates = [stage for stage, n in enumerate(num_blocks) for _ in range(n)]
+        if not append_state:
+            updates.pop()  # nothing reads what the last block would leave
+        self.stage_of = tuple(updates)
+        stages = range(len(set(updates)))
+        self.inputs = nn.ModuleList(
+            nn.Conv2d(channels[i], state_channels, 1, bias=False) for i in stages
+        )
+        self.recurrences = nn.ModuleList(
+            nn.Conv2d(state_channels, state_channels, 3, padding=1, bias=False) for _ in stages
+        )
+        self.norms = nn.ModuleList(
+            build_norm_layer(self.norm_cfg, state_channels)[1] for _ in updates
+        )
+        self.readers = ModuleList()
+        self.final_norm = None
+        if append_state:
+            self.final_norm = build_norm_layer(self.norm_cfg, state_channels)[1]
+
+    def attach(self, blocks: Sequence[nn.Module]) -> None:
+        """See :meth:`LayerInteraction.attach`: the convolutions that read h."""
+        self.readers.extend(block.first_conv(self.state_channels) for block in blocks[1:])
+
+    def feed(self, state: Optional[Tensor], index: int) -> Optional[Tensor]:
+        """See :meth:`LayerInteraction.feed`."""
+        return None if state is None else self.readers[index - 1](state)
+
+    def forward(
+        self, branch: Tensor, identity: Tensor, state: Optional[Tensor], index: int
+    ) -> Tuple[Tensor, Optional[Tensor]]:
+        """See :meth:`LayerInteraction.forward`; the state is h."""
+        out = self.act(identity + branch)
+        if index == len(self.stage_of):
+            return out, None
+        stage = self.stage_of[index]
+        update = self.inputs[stage](branch)
+        if state is not None:
+            update = update + pool_to(state, branch.shape[-2:])
+        return out, self.recurrences[stage](torch.tanh(self.norms[index](update)))
+
+    def finish(self, x: Tensor, state: Optional[Tensor]) -> Tensor:
+        """See :meth:`LayerInteraction.finish`."""
+        if self.final_norm is None:
+            return x
+        return torch.cat((x, self.act(self.final_norm(state))), dim=1)
+
+    def init_identity(self) -> None:
+        """See :meth:`LayerInteraction.init_identity`."""
+        for reader in self.readers:
+            nn.init.zeros_(reader.weight)
