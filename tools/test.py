@@ -17,6 +17,7 @@ from mmdia.apis.command_line import (
     is_detection,
     read_config,
 )
+from mmdia.apis.data_check import check_data
 
 
 def parse_args() -> Namespace:
@@ -98,6 +99,7 @@ def main() -> None:
     """Test."""
     args = parse_args()
     cfg = read_config(args)
+    check_data(cfg, 'test')
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True

@@ -8,6 +8,7 @@ from argparse import ArgumentParser, Namespace
 from mmengine.config import Config
 
 from mmdia.apis.command_line import add_common_arguments, build_runner, read_config
+from mmdia.apis.data_check import check_data
 
 
 def parse_args() -> Namespace:
@@ -55,6 +56,7 @@ def main() -> None:
     args = parse_args()
     cfg = read_config(args)
     apply_options(cfg, args)
+    check_data(cfg, 'train', 'val')
     build_runner(cfg).train()
 
 
