@@ -1,5 +1,6 @@
 """The documentation says what the code does: names, numbers, links and the example."""
 
+import inspect
 import os
 import re
 import subprocess
@@ -12,7 +13,13 @@ import torch
 from mmengine.analysis import get_model_complexity_info
 
 from mmdia.apis import list_attentions, list_interactions
-from mmdia.models import RecurrentCell, ResNet
+from mmdia.models import (
+    RecurrentCell,
+    ResidualBackbone,
+    ResidualNetwork,
+    ResNet,
+    WideResNet,
+)
 from mmdia.models.utils import registered_names
 from mmdia.registry import DATASETS, MODELS
 
@@ -79,18 +86,27 @@ def test_example_of_a_new_method(tmp_path):
     assert result.returncode == 0, result.stderr
 
 
+# The trunks of the examples, by page.
+CONFIG_EXAMPLES = {
+    'attentions': [ResNet],
+    'layer_attention': [ResNet],
+    'recurrent': [ResNet],
+    'rla': [ResNet, ResNet],
+    'trunks': [WideResNet],
+}
+
+
 def test_config_examples_build():
-    backbones = []
+    built = {}
     for path in DOCS:
         for block in CODE.findall(read(path)):
             if block.startswith('model = '):
                 scope = {}
                 exec(block, scope)
-                backbones.append(scope['model']['backbone'])
-    assert len(backbones) == 4
-    for backbone in backbones:
-        with torch.device('meta'):
-            assert type(MODELS.build(backbone)) is ResNet
+                with torch.device('meta'):
+                    backbone = MODELS.build(scope['model']['backbone'])
+                built.setdefault(path.stem, []).append(type(backbone))
+    assert built == CONFIG_EXAMPLES
 
 
 def named_types(path):
@@ -109,7 +125,7 @@ def test_types_are_registered(path):
 def test_all_methods_are_documented():
     named = {f'mmdia.{name}' for path in DOCS for name in named_types(path)}
     methods = {*list_interactions(), *list_attentions(), *registered_names(RecurrentCell)}
-    assert methods <= named
+    assert methods | set(registered_names(ResidualBackbone)) <= named
 
 
 def tables(text):
@@ -172,6 +188,42 @@ def test_flops(page, interaction, params, flops):
     model.to_empty(device='cpu')
     info = get_model_complexity_info(model, (3, 224, 224), show_table=False, show_arch=False)
     assert flops == f'{(info["flops"] + CLASSIFIER["flops"]) / 1e9:.2f} G'
+
+
+TRUNKS = [
+    row[:4]
+    for head, rows in tables(read(ROOT / 'docs' / 'trunks.md'))
+    if head[0] == '`backbone`'
+    for row in rows
+]
+
+
+def test_every_trunk_has_parameters():
+    types = {eval(cfg.strip('`'))['type'] for cfg, *_ in TRUNKS}
+    shorthands = {f'mmdia.{name}' for name in ('DIAResNet', 'DLAResNet', 'RLAResNet')}
+    assert types == set(registered_names(ResidualBackbone)) - shorthands
+
+
+@pytest.mark.parametrize(('cfg', 'classes', 'channels', 'params'), TRUNKS)
+def test_parameters_of_trunks(cfg, classes, channels, params):
+    with torch.device('meta'):
+        backbone = MODELS.build(eval(cfg.strip('`')))
+        head = torch.nn.Linear(int(channels), int(classes))
+    assert backbone.stage_channels[-1] == int(channels)
+    count = sum(p.numel() for part in (backbone, head) for p in part.parameters())
+    assert params == f'{count / 1e6:.2f} M'
+
+
+def test_arguments_of_trunks():
+    documented = [
+        (name.strip('`'), eval(default.strip('`')))
+        for head, rows in tables(read(ROOT / 'docs' / 'trunks.md'))
+        if head[:2] == ['Argument', 'Default']
+        for name, default, _ in rows
+    ]
+    signature = inspect.signature(ResidualNetwork).parameters.values()
+    own = [(p.name, p.default) for p in signature if p.name not in ('block', 'stage_blocks')]
+    assert documented == own
 
 
 def anchors(path):

@@ -125,3 +125,29 @@ def test_bad_options(args, message):
     command = [sys.executable, str(ROOT / 'tools' / tool), *rest]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode != 0 and message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('args', 'key'),
+    (
+        (
+            ('train.py', 'configs/dia/dia-resnet18_b128-5e_cifar100-folder.py'),
+            'train_dataloader.dataset.data_root',
+        ),
+        (
+            ('test.py', 'configs/dia/faster-rcnn_dia-r50_fpn_1x_coco.py', 'x.pth'),
+            'test_dataloader.dataset.data_root',
+        ),
+    ),
+    ids=('train', 'test'),
+)
+def test_missing_data(tmp_path, args, key):
+    tool, *rest = args
+    work_dir = tmp_path / 'run'
+    options = ('--work-dir', str(work_dir), '--cfg-options', f'{key}=no/such/place')
+    command = [sys.executable, str(ROOT / 'tools' / tool), *rest, *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    message = f'{key}: no/such/place does not exist; see docs/datasets.md for the layout'
+    assert done.returncode == 1 and done.stderr.splitlines()[-1] == message
+    assert 'Traceback' not in done.stderr
+    assert not work_dir.exists()  # no runner was built, hence no model

@@ -44,8 +44,8 @@ JOINED = {
 }
 # The entries of data_prefix that lead to images.
 IMAGE_PREFIXES = ('img', 'img_path', 'sub_data_root')
-# A line of a list of files, or a string of JSON, that begins as absolute paths do.
-ABSOLUTE = re.compile(rb'(^|")([A-Za-z]:)?[\\/]', re.MULTILINE)
+# An absolute path to an image, in a list of files or in JSON.
+ABSOLUTE = re.compile(rb'(^|"(file_name|img|img_path)"\s*:\s*")([A-Za-z]:)?[\\/]', re.MULTILINE)
 
 
 def check_data(cfg: Config, *parts: str) -> None:
@@ -63,7 +63,9 @@ def check_data(cfg: Config, *parts: str) -> None:
     for part in parts:
         for key, path in needed_data(cfg, part):
             if '://' not in path and not os.path.exists(path):
-                raise SystemExit(f'{key}: {path} does not exist; see docs/datasets.md for the layout')
+                raise SystemExit(
+                    f'{key}: {path} does not exist; see docs/datasets.md for the layout'
+                )
 
 
 def needed_data(cfg: Config, part: str) -> Iterator[Tuple[str, str]]:
@@ -75,19 +77,19 @@ def needed_data(cfg: Config, part: str) -> Iterator[Tuple[str, str]]:
 
     Yields:
         tuple: The key of an entry of the config, and the path that it leads to.
-        A path comes after those that it lies in.
+        Each path is for a caller who found the paths before it.
     """
     scope = cfg.get('default_scope')
-    loader = cfg.get(f'{part}_dataloader') or {}
-    for key, dataset in inner_datasets(loader.get('dataset'), f'{part}_dataloader.dataset'):
+    name = f'{part}_dataloader'
+    for key, dataset in inner_datasets(cfg.get(name), name):
         for entry, path in needed_by_dataset(dataset, scope):
             yield f'{key}.{entry}', path
     yield from needed_by_evaluator(cfg.get(f'{part}_evaluator'), f'{part}_evaluator', scope)
 
 
 def inner_datasets(dataset: object, key: str) -> Iterator[Tuple[str, dict]]:
-    """Yield the keys and configs of the datasets within wrappers of any depth."""
-    if not isinstance(dataset, dict):  # built already
+    """Yield the keys and configs of the datasets within loaders and wrappers."""
+    if not isinstance(dataset, dict):  # None, or built already
         return
     if 'datasets' in dataset:
         for i, part in enumerate(dataset['datasets']):
@@ -101,10 +103,10 @@ def inner_datasets(dataset: object, key: str) -> Iterator[Tuple[str, dict]]:
 def needed_by_dataset(dataset: dict, scope: Optional[str]) -> Iterator[Tuple[str, str]]:
     """Yield the entries of a dataset, with the paths, that must be on disk."""
     name = full_name(dataset, scope)
-    root = dataset.get('data_root') or ''
+    root = str(dataset.get('data_root') or '')
     if dataset.get('backend_args') or (name in DOWNLOADED and dataset.get('download', True)):
         return
-    if name in ROOTED:
+    if name in ROOTED and root:
         yield 'data_root', root
     if name not in JOINED:
         return
@@ -121,15 +123,13 @@ def full_name(cfg: dict, scope: Optional[str]) -> str:
     cls = cfg.get('type')
     if isinstance(cls, type):
         cls = f'{cls.__module__}.{cls.__name__}'
-    library, _, name = f'{cfg.get("_scope_", scope)}.{cls}'.rpartition('.')
-    if '.' in library:  # the type itself names its library
-        library = str(cls).partition('.')[0]
-    return f'{library}.{name}'
+    first, *rest = str(cls).split('.')
+    return f'{first}.{rest[-1]}' if rest else f'{cfg.get("_scope_", scope)}.{first}'
 
 
 def find_ann_file(dataset: dict, name: str, root: str) -> str:
     """The annotation file of a dataset, or '' for one that lists its folder."""
-    ann_file = dataset.get('ann_file') or ''
+    ann_file = str(dataset.get('ann_file') or '')
     if name in IMAGENET and dataset.get('split') and not ann_file:
         default = os.path.join('meta', f'{dataset["split"]}.txt')
         return default if os.path.exists(os.path.join(root, default)) else ''
@@ -188,4 +188,4 @@ def needed_by_evaluator(
             yield from needed_by_evaluator(metric, f'{key}.{i}', scope)
     elif isinstance(evaluator, dict) and full_name(evaluator, scope) == 'mmdet.CocoMetric':
         if evaluator.get('ann_file') and not evaluator.get('backend_args'):
-            yield f'{key}.ann_file', evaluator['ann_file']
+            yield f'{key}.ann_file', str(evaluator['ann_file'])

@@ -83,3 +83,10 @@ def test_interactions_start_from_any_pretrained_trunk(args, tmp_path):
     model.init_weights()
     images = torch.randn(1, 3, 64, 64)
     assert torch.equal(model.eval()(images)[0], trunk(images)[0])
+
+
+def test_trunk_that_pools_is_refused_by_one_that_does_not(tmp_path):
+    torch.save(timm.create_model('resnet50d').state_dict(), tmp_path / 'trunk.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'trunk.pth'))
+    with pytest.raises(ValueError, match=r'layer1\.0\.downsample\.0\.weight: missing'):
+        ResNet(50, deep_stem=True, init_cfg=init_cfg).init_weights()

@@ -84,9 +84,9 @@ def test_checkpointing_changes_nothing(trunk):
     saving.load_state_dict(plain.state_dict())
     for model in (plain, saving):
         model(x)[0].square().mean().backward()
-    for (name, p), (_, q) in zip(plain.named_parameters(), saving.named_parameters(), strict=True):
+    for p, q in zip(plain.parameters(), saving.parameters(), strict=True):
         torch.testing.assert_close(q.grad, p.grad, rtol=1e-10, atol=1e-12)
-    for (name, a), (_, b) in zip(plain.named_buffers(), saving.named_buffers(), strict=True):
+    for a, b in zip(plain.buffers(), saving.buffers(), strict=True):
         torch.testing.assert_close(b, a, rtol=1e-10, atol=0)
 
 
@@ -214,6 +214,11 @@ def test_without_norms_only_shortcuts_have_some():
     assert not any(name.endswith('conv1.bias') for name, _ in model.named_parameters())
 
 
+def test_deep_stem_without_norms_has_no_biases():
+    model = ResNet(18, base_channels=8, deep_stem=True, normalize=False)
+    assert not any(name.startswith('stem.') and 'bias' in name for name in model.state_dict())
+
+
 def test_dropout_stands_before_the_last_convolution():
     block = next(WideResNet(16, 2, drop_rate=1 - 1e-6).layer2.blocks()).train()
     inputs = []
@@ -248,6 +253,11 @@ def test_shared_unit_does_not_grow_with_depth(depth):
         (ResNet, dict(depth=50, base_width=0), 'base_width must be .*, got 0'),
         (ResNet, dict(depth=50, small_stem=True, deep_stem=True), 'must not both be True'),
         (PreResNet, dict(depth=20, normalize=False), 'normalize must be True in pre-activation'),
+        (
+            PreResNet,
+            dict(depth=20, small_stem=False, deep_stem=True),
+            'deep_stem must be False in pre-activation networks',
+        ),
         (PreResNet, dict(depth=20, zero_init_residual=True), 'zero_init_residual=True needs'),
         (
             ResNet,

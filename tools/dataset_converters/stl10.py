@@ -5,7 +5,7 @@ within its split. Unpack stl10_binary.tar.gz, the official release, into SOURCE.
 """
 
 import os
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import List
@@ -18,14 +18,12 @@ CLASSES = 10
 SHAPE = (3, 96, 96)  # channel, column, row
 
 
-def parse_args() -> Namespace:
-    """Read the command line."""
+def build_parser() -> ArgumentParser:
+    """Describe the command line."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('source', type=Path, help='folder of train_X.bin, or of stl10_binary/')
     parser.add_argument('target', type=Path, help='folder to write, such as data/stl10')
-    args = parser.parse_args()
-    args.error = parser.error
-    return args
+    return parser
 
 
 def find_file(source: Path, name: str) -> Path:
@@ -42,8 +40,8 @@ def find_file(source: Path, name: str) -> Path:
 def read_classes(source: Path) -> List[str]:
     """Read the names of the classes."""
     path = find_file(source, 'class_names.txt')
-    names = path.read_text(encoding='utf-8').split()
-    if len(set(names)) != CLASSES:
+    names = [line.strip() for line in path.read_text(encoding='utf-8').splitlines() if line.strip()]
+    if not len(names) == len(set(names)) == CLASSES:
         raise ValueError(f'{path} must have {CLASSES} different names, but has {names}')
     return names
 
@@ -84,7 +82,7 @@ def write_split(folder: Path, images: np.ndarray, labels: np.ndarray, classes: L
 
 
 def convert(source: Path, target: Path) -> None:
-    """Check the whole release, write it beside the target and put it in its place."""
+    """Check the release, write all images beside the target and put them in its place."""
     target = target.resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FileExistsError(f'{target} exists and is not an empty folder')
@@ -103,11 +101,12 @@ def convert(source: Path, target: Path) -> None:
 
 def main() -> None:
     """Convert."""
-    args = parse_args()
+    parser = build_parser()
+    args = parser.parse_args()
     try:
         convert(args.source, args.target)
     except (OSError, ValueError) as error:
-        args.error(str(error))
+        parser.error(str(error))
 
 
 if __name__ == '__main__':

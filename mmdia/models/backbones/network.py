@@ -142,6 +142,8 @@ class ResidualNetwork(ResidualBackbone):
                 raise ValueError(f'{name} must be in [0, 1), got {rate}')
         if small_stem and deep_stem:
             raise ValueError('small_stem and deep_stem must not both be True')
+        if deep_stem and block.preactivation:
+            raise ValueError('deep_stem must be False in pre-activation networks, got True')
 
         stem = build_stem(
             'small' if small_stem else 'deep' if deep_stem else 'large',

@@ -42,6 +42,7 @@ def build_stem(
                 3,
                 stride=2 if i == 0 else 1,
                 padding=1,
+                bias=False,
                 conv_cfg=conv_cfg,
                 norm_cfg=norm_cfg,
                 act_cfg=act_cfg,

@@ -38,12 +38,13 @@ def our_trunk_names(state: Dict[str, Tensor], own: Set[str]) -> Dict[str, Tensor
         Dict[str, Tensor]: Weights by the names in our model, as far as known.
     """
     deep_stem = 'stem.0.conv.weight' in own and 'stem.0.conv.weight' not in state
+    pools = any(key.endswith('.downsample.2.weight') for key in own)
     renamed = {}
     for key, value in state.items():
         projection = PROJECTION.fullmatch(key)
         if deep_stem and key.startswith(('conv1.', 'stem.', 'bn1.')):
             key = stem_name(key)
-        elif projection:
+        elif pools and projection:
             block, position, name = projection.groups()
             if f'{block}2.weight' in state and f'{block}2.weight' not in own:
                 key = f'{block}{int(position) - 1}.{name}'
