@@ -148,6 +148,8 @@ def test_interruption_leaves_nothing(convert, source, tmp_path, monkeypatch, err
     with pytest.raises(error):
         convert(source, tmp_path / 'stl10')
     assert len(written) == 4 and os.listdir(tmp_path) == ['source']
+    # Beside the target, hence on the same disk
+    assert all(Path(path).is_relative_to(tmp_path) for path in written)
 
 
 def test_disk_full(fail, source, tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
 _base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 
-# The trunk starts from plain weights of torchvision, which fresh gates would spoil.
-model = dict(backbone=dict(type='mmdia.RLAResNet', identity_init=True))
+model = dict(
+    backbone=dict(type='mmdia.ResNet', interaction=dict(type='mmdia.RLA', identity_init=True))
+)

@@ -36,6 +36,9 @@ def data(tmp_path, monkeypatch):
     write('data/folder/meta/all.txt', b'cat/0.png 0\n')
     write('data/folder/meta/val.txt', b'cat/0.png 0\n')
     write('data/folder/meta/absolute.txt', f'{tmp_path}/data/folder/all/cat/0.png 0\n'.encode())
+    write('data/folder/meta/working.txt', b'data/folder/all/cat/0.png 0\n')
+    absolute = Path('data/folder/meta/absolute.txt').read_bytes()
+    write('data/listed/meta/train.txt', absolute)
     write('data/coco/annotations/val.json', coco('0.png'))
     write('data/coco/annotations/absolute.json', coco(f'{tmp_path}/data/coco/val2017/0.png'))
     return tmp_path / 'data'
@@ -47,9 +50,10 @@ def write(path, content):
 
 
 def coco(name):
-    """An annotation file with one image, and a link as COCO's own files have."""
+    """An annotation file with one image; neither the link nor the mask is its path."""
     image = dict(id=1, file_name=name, coco_url='http://there/0.png', height=8, width=8)
     box = dict(id=1, image_id=1, category_id=1, bbox=[1, 1, 4, 4], area=16, iscrowd=0)
+    box['segmentation'] = dict(size=[8, 8], counts='\\0')
     category = dict(id=1, name='person')
     return json.dumps(dict(images=[image], annotations=[box], categories=[category])).encode()
 
@@ -111,6 +115,7 @@ def runs(dataset):
         (dict(CUSTOM, data_prefix='all', ann_file='~/data/folder/meta/all.txt'), None),
         (dict(CUSTOM, data_prefix='nowhere', ann_file='meta/absolute.txt'), None),
         (dict(CUSTOM, data_root='', ann_file='data/folder/meta/absolute.txt'), None),
+        (dict(CUSTOM, data_root='', ann_file='data/folder/meta/working.txt'), None),
         (
             dict(CUSTOM, data_root='nowhere', ann_file='~/data/folder/meta/absolute.txt'),
             None,
@@ -126,6 +131,7 @@ def runs(dataset):
         (dict(IMAGENET, split='train'), None),
         (dict(IMAGENET, split='val', data_prefix='all'), None),
         (dict(IMAGENET, split='val', data_prefix='all', ann_file='meta/all.txt'), None),
+        (dict(IMAGENET, split='train', data_root='data/listed'), None),
         (dict(IMAGENET, data_prefix='train'), None),
         (dict(IMAGENET, split='train', data_root='nowhere'), ('data_root', 'nowhere')),
         (dict(IMAGENET, split='test'), ('split', 'data/folder/test')),
@@ -173,6 +179,7 @@ def test_refuses_what_cannot_run_and_only_that(dataset, missing):
         dict(IMAGENET, data_root='s3://bucket/there', split='val'),
         dict(COCO_IMAGES, data_root='nowhere', backend_args=dict(backend='petrel')),
         dict(COCO, data_prefix=dict(img='s3://bucket/val2017'), pipeline=[LOAD]),
+        dict(COCO, data_prefix=dict(img='no'), ann_file='s3://bucket/val.json', pipeline=[LOAD]),
         dict(type='CUB', data_root=''),
         object(),
         None,

@@ -1,0 +1,10 @@
+_base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+
+model = dict(
+    backbone=dict(
+        type='mmdia.ResNet',
+        interaction=dict(
+            type='mmdia.SharedAttention', attention=dict(type='mmdia.SE'), identity_init=True
+        ),
+    )
+)

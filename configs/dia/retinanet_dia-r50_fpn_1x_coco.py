@@ -1,0 +1,7 @@
+_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
+
+model = dict(
+    backbone=dict(
+        type='mmdia.ResNet', interaction=dict(type='mmdia.DIALSTM', ratio=20, identity_init=True)
+    )
+)

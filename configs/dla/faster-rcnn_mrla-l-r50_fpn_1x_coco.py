@@ -1,0 +1,5 @@
+_base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+
+model = dict(
+    backbone=dict(type='mmdia.ResNet', interaction=dict(type='mmdia.MRLALight', identity_init=True))
+)

@@ -1,0 +1,10 @@
+_base_ = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
+
+model = dict(
+    backbone=dict(
+        type='mmdia.ResNet',
+        interaction=dict(
+            type='mmdia.BlockAttention', attention=dict(type='mmdia.SGE'), identity_init=True
+        ),
+    )
+)

@@ -1,0 +1,5 @@
+_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
+
+model = dict(
+    backbone=dict(type='mmdia.ResNet', interaction=dict(type='mmdia.RLA', identity_init=True))
+)
