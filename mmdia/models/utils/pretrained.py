@@ -1,6 +1,8 @@
 """Loading of pretrained weights into a backbone, with nothing lost in silence."""
 
-from typing import Dict, Optional, Set
+import pickle
+from collections import Counter
+from typing import Any, Dict, Iterable, Optional, Set
 
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
@@ -9,12 +11,33 @@ from torch import Tensor, nn
 from .trunk_names import our_trunk_names
 
 State = Dict[str, Tensor]
+GROUPS = ('stem', 'stages', 'interactions', 'others')
 
 
 def interaction_of(key: str) -> str:
     """Name of the layer interaction that a key of a backbone belongs to, or ''."""
     before, found, _ = f'.{key}'.partition('.interaction.')
     return f'{before}.interaction'.lstrip('.') if found else ''
+
+
+def read_checkpoint(checkpoint: str, map_location: str = 'cpu') -> Any:
+    """Read a checkpoint file from wherever it is.
+
+    Args:
+        checkpoint (str): Path, URL or any other address that MMEngine's
+            ``CheckpointLoader`` knows, such as ``torchvision://resnet50``.
+        map_location (str): Device to load to. Defaults to ``'cpu'``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is truncated or not a checkpoint.
+    """
+    try:
+        return CheckpointLoader.load_checkpoint(checkpoint, map_location, logger='current')
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f'checkpoint {checkpoint} is truncated or not a checkpoint: {error}'
+        ) from error
 
 
 def strip_prefix(state: State, prefix: str) -> State:
@@ -28,8 +51,7 @@ def read_backbone_state(
     """Read a backbone's state dict from a checkpoint of any OpenMMLab library.
 
     Args:
-        checkpoint (str): Path, URL or any other address that MMEngine's
-            ``CheckpointLoader`` knows, such as ``torchvision://resnet50``.
+        checkpoint (str): See :func:`read_checkpoint`.
         prefix (str, optional): Prefix of the backbone's keys. By default
             ``backbone.`` where the checkpoint has such keys, else none.
         map_location (str): Device to load to. Defaults to ``'cpu'``.
@@ -38,11 +60,15 @@ def read_backbone_state(
         Dict[str, Tensor]: Weights by their names in the backbone.
 
     Raises:
-        ValueError: If no key starts with ``prefix``.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not a checkpoint or no key starts with
+            ``prefix``.
     """
-    content = CheckpointLoader.load_checkpoint(checkpoint, map_location, logger='current')
-    state = content.get('state_dict', content)
-    state = {k.removeprefix('module.'): v for k, v in state.items()}
+    content = read_checkpoint(checkpoint, map_location)
+    state = content.get('state_dict', content) if isinstance(content, dict) else {}
+    state = {k.removeprefix('module.'): v for k, v in state.items() if isinstance(v, Tensor)}
+    if not state:
+        raise ValueError(f'checkpoint {checkpoint} holds no state dict')
     if prefix is None:
         return strip_prefix(state, 'backbone.') or state
     prefix = prefix.rstrip('.') + '.'
@@ -50,6 +76,38 @@ def read_backbone_state(
     if not stripped:
         raise ValueError(f'prefix {prefix!r} fits no key of checkpoint {checkpoint}')
     return stripped
+
+
+def loading_report(loaded: Set[str], own: Iterable[str], given: Iterable[str]) -> str:
+    """A table of what was loaded, missing and unexpected, by groups of weights.
+
+    Args:
+        loaded (Set[str]): Names that were loaded.
+        own (Iterable[str]): Names in the model.
+        given (Iterable[str]): Names in the checkpoint.
+
+    Returns:
+        str: A header, a line a group, and the names of what was unexpected.
+    """
+    stem = {key.split('.')[0] for key in own if not key.startswith('layer')} - {'interaction'}
+
+    def group(key: str) -> str:
+        if interaction_of(key):
+            return 'interactions'
+        if key.startswith('layer'):
+            return 'stages'
+        return 'stem' if key.split('.')[0] in stem else 'others'
+
+    unexpected = sorted(set(given) - set(own))
+    columns = [Counter(map(group, keys)) for keys in (loaded, set(own) - loaded, unexpected)]
+    lines = [f'{"":12} {"loaded":>8} {"missing":>8} {"unexpected":>10}']
+    for name in GROUPS:
+        numbers = [column[name] for column in columns]
+        if any(numbers):
+            lines.append('{:12} {:8} {:8} {:10}'.format(name, *numbers))
+    if unexpected:
+        lines.append(f'unexpected: {", ".join(unexpected[:10])}' + ', ...' * (len(unexpected) > 10))
+    return '\n'.join(lines)
 
 
 def load_pretrained(
@@ -73,9 +131,10 @@ def load_pretrained(
         Set[str]: The names that were loaded.
 
     Raises:
-        ValueError: If a weight of the trunk or of a partly present
-            interaction is missing, or any has another shape; the backbone is
-            then unchanged.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not a checkpoint, if a weight of the trunk
+            or of a partly present interaction is missing, or any has another
+            shape; the backbone is then unchanged.
     """
     own = backbone.state_dict()
     state = our_trunk_names(read_backbone_state(checkpoint, prefix, map_location), set(own))
@@ -95,11 +154,8 @@ def load_pretrained(
         raise ValueError(f'checkpoint {checkpoint} does not fit the backbone:\n  {shown}')
 
     backbone.load_state_dict({k: state[k] for k in loaded}, strict=False)
-    fresh = [k for k in own if interaction_of(k) not in present]
+    report = loading_report(loaded, own, state)
     print_log(
-        f'{checkpoint}: loaded {len(loaded)} of {len(own)} weights; '
-        f'{len(fresh)} weights of interactions keep their initialisation; '
-        f'unused: {sorted(state.keys() - own.keys()) or "none"}',
-        logger='current',
+        f'{checkpoint}\n{report}\nWhat is missing keeps its initialization.', logger='current'
     )
     return loaded
