@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Iterator
 
 from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+
+from .launch import start_cpu_processes
 
 
 def add_common_arguments(parser: ArgumentParser) -> None:
@@ -109,4 +112,9 @@ def build_runner(cfg: Config) -> Runner:
         Runner: The runner; MMEngine's own unless the config has a
         ``runner_type``.
     """
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    start_cpu_processes(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    if not runner.distributed:
+        # What is synchronized among devices cannot run on a single CPU.
+        runner.model = revert_sync_batchnorm(runner.model)
+    return runner
