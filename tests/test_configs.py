@@ -12,10 +12,10 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.fileio import load
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 from modelindex.load_model_index import load as load_model_index
 
-from mmdia.models import ResNet
+from mmdia.models import LayerInteraction, ResNet
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(
@@ -268,9 +268,22 @@ def test_page_of_configs_is_up_to_date():
 def test_model_index_lists_the_configs():
     index = load_model_index(str(ROOT / 'model-index.yml'))
     index.build_models_with_collections()
-    for model in index.models:
-        assert (ROOT / model.config).stem == model.name
-        assert (ROOT / model.config).is_file()
     listed = {model.config for model in index.models}
     assert len(listed) == len(index.models)
-    assert {f'configs/{name}' for name in CONFIGS if name.endswith('coco.py')} <= listed
+    # Every detector and every attended classifier for ImageNet.
+    shown = [name for name in CONFIGS if name.endswith(('_in1k.py', '_coco.py'))]
+    assert listed == {
+        f'configs/{name}' for name in shown if not Path(name).name.startswith(('resnet', 'resnext'))
+    }
+    for model in index.models:
+        assert (ROOT / model.config).stem == model.name
+        cfg = read(Path(model.config).relative_to('configs'))
+        with torch.device('meta'):
+            built = MODELS.build(cfg.model)
+        assert type(built.backbone.interactions()[0]) is not LayerInteraction
+        data = model.metadata.data
+        assert data['Parameters'] == sum(p.numel() for p in built.parameters())
+        assert data['Epochs'] == cfg.train_cfg.max_epochs
+        assert data['Batch Size'] == cfg.auto_scale_lr.base_batch_size
+        assert ('FLOPs' in data) == (cfg.default_scope == 'mmpretrain')
+        assert model.results is None
