@@ -6,6 +6,8 @@ without ``custom_imports``.
 """
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import Registry
 
@@ -13,3 +15,5 @@ MODELS = Registry('model', parent=MMENGINE_MODELS, scope='mmdia', locations=['mm
 DATASETS = Registry(
     'dataset', parent=MMENGINE_DATASETS, scope='mmdia', locations=['mmdia.datasets']
 )
+HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='mmdia', locations=['mmdia.engine'])
+LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope='mmdia', locations=['mmdia.engine'])

@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from mmdia.apis.command_line import add_common_arguments, build_runner, read_config
 from mmdia.apis.data_check import check_data
+from mmdia.apis.resume import check_work_dir, latest_checkpoint, make_resumable
 
 
 def parse_args() -> Namespace:
@@ -47,8 +48,8 @@ def apply_options(cfg: Config, args: Namespace) -> None:
             raise SystemExit(f'--auto-scale-lr: {args.config} has no auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
     if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        cfg.load_from = latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
+        cfg.resume = cfg.load_from is not None
 
 
 def main() -> None:
@@ -57,6 +58,8 @@ def main() -> None:
     cfg = read_config(args)
     apply_options(cfg, args)
     check_data(cfg, 'train', 'val')
+    check_work_dir(cfg.work_dir)
+    make_resumable(cfg)
     build_runner(cfg).train()
 
 

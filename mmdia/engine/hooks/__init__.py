@@ -1,0 +1,3 @@
+from .interruption import InterruptionHook
+
+__all__ = ['InterruptionHook']

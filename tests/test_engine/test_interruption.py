@@ -1,0 +1,224 @@
+"""A run that is interrupted and resumed ends as one that was not."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmdia.apis.resume import check_work_dir, is_intact, latest_checkpoint, make_resumable
+from mmdia.engine import InterruptionHook
+from mmdia.engine.hooks import interruption
+
+ROOT = Path(__file__).parents[2]
+# Sends a signal to its own process in the middle of an epoch.
+SENDER = """
+import os
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+@HOOKS.register_module()
+class SendSignal(Hook):
+    def after_train_iter(self, runner, batch_idx, **kwargs):
+        if str(runner.iter) == os.environ.get('STOP_AFTER'):
+            os.kill(os.getpid(), int(os.environ['STOP_SIGNAL']))
+"""
+CLASSIFICATION = f"""
+_base_ = '{ROOT}/configs/demo/dia-resnet18_digits.py'
+# Everything that draws random numbers, or keeps a state of its own.
+model = dict(backbone=dict(drop_path_rate=0.2))
+train_dataloader = dict(batch_size=8, num_workers=WORKERS, dataset=dict(indices=38))
+train_cfg = dict(max_epochs=3, val_interval=1)
+val_dataloader = dict(dataset=dict(indices=7))
+custom_hooks = [dict(type='SendSignal'), dict(type='EMAHook')]
+custom_imports = dict(imports=['sender'])
+default_hooks = dict(logger=dict(interval=1), checkpoint=dict(max_keep_ckpts=-1))
+"""
+DETECTION = f"""
+_base_ = '{ROOT}/configs/demo/faster-rcnn_dia-r18_fpn_shapes.py'
+train_dataloader = dict(batch_size=2, num_workers=0, dataset=dict(indices=6))
+train_cfg = dict(max_epochs=2, val_interval=5)
+custom_hooks = [dict(type='SendSignal')]
+custom_imports = dict(imports=['sender'])
+default_hooks = dict(logger=dict(interval=1))
+"""
+
+
+@pytest.fixture
+def train(tmp_path):
+    """Runs tools/train.py, if asked until a signal after an iteration."""
+    (tmp_path / 'sender.py').write_text(SENDER)
+
+    def run(text, work_dir, *options, stop_after='', stop_signal=signal.SIGTERM):
+        (tmp_path / 'config.py').write_text(text)
+        command = [sys.executable, str(ROOT / 'tools' / 'train.py'), str(tmp_path / 'config.py')]
+        env = dict(
+            os.environ,
+            PYTHONPATH=f'{tmp_path}:{os.environ.get("PYTHONPATH", "")}',
+            OMP_NUM_THREADS='1',
+            STOP_AFTER=str(stop_after),
+            STOP_SIGNAL=str(int(stop_signal)),
+        )
+        return subprocess.run(
+            [*command, '--work-dir', str(tmp_path / work_dir), *options],
+            env=env,
+            timeout=300,
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def load(path):
+    return torch.load(path, weights_only=False, map_location='cpu')
+
+
+def assert_equal(a, b, name=''):
+    assert type(a) is type(b), name
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), name
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), name
+        for key in a:
+            assert_equal(a[key], b[key], f'{name}.{key}')
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b), name
+        for i, (x, y) in enumerate(zip(a, b)):
+            assert_equal(x, y, f'{name}.{i}')
+    else:
+        assert a == b, name
+
+
+@pytest.mark.parametrize(
+    ('text', 'last', 'stop_after', 'number'),
+    (
+        # 38 images are 5 batches: in the middle of the second epoch, and at the end of the first.
+        (CLASSIFICATION.replace('WORKERS', '0'), 'epoch_3.pth', 6, signal.SIGTERM),
+        (CLASSIFICATION.replace('WORKERS', '1'), 'epoch_3.pth', 6, signal.SIGINT),
+        (CLASSIFICATION.replace('WORKERS', '0'), 'epoch_3.pth', 4, signal.SIGTERM),
+        (DETECTION, 'epoch_2.pth', 4, signal.SIGTERM),
+    ),
+    ids=('middle', 'workers', 'end of epoch', 'detection'),
+)
+def test_resumed_run_ends_as_an_uninterrupted_one(text, last, stop_after, number, train, tmp_path):
+    text += '\nrandomness = dict(seed=3)\n'
+    whole = train(text, 'whole')
+    assert whole.returncode == 0, whole.stderr[-3000:]
+
+    stopped = train(text, 'parts', stop_after=stop_after, stop_signal=number)
+    assert stopped.returncode == 128 + number, stopped.stderr[-3000:]
+    assert 'Traceback' not in stopped.stderr
+    output = stopped.stdout + stopped.stderr
+    assert f'{signal.Signals(number).name}: saving interrupted.pth' in output
+    assert 'continue with: ' in output and output.split('continue with: ')[1].split('\n')[
+        0
+    ].endswith('--resume')
+    assert not (tmp_path / 'parts' / last).exists()
+
+    resumed = train(text, 'parts', '--resume')
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    expected, found = (load(tmp_path / name / last) for name in ('whole', 'parts'))
+    for part in ('state_dict', 'optimizer', 'param_schedulers', 'ema_state_dict'):
+        assert (part in expected) == (part in found)
+        if part in expected:
+            assert_equal(found[part], expected[part], part)
+
+
+def test_resumed_run_takes_the_seed_of_its_checkpoint(train, tmp_path):
+    # Without a seed in the config: the order of the images is drawn with that of the first start.
+    text = CLASSIFICATION.replace('WORKERS', '0')
+    stopped = train(text, 'parts', stop_after=6)
+    assert stopped.returncode == 128 + signal.SIGTERM
+    seed = load(tmp_path / 'parts' / 'interrupted.pth')['meta']['seed']
+    assert train(text, 'parts', '--resume').returncode == 0
+    assert train(text + f'\nrandomness = dict(seed={seed})\n', 'whole').returncode == 0
+    expected, found = (load(tmp_path / name / 'epoch_3.pth') for name in ('whole', 'parts'))
+    assert_equal(found['state_dict'], expected['state_dict'])
+
+
+def test_damaged_checkpoints_are_passed_over(tmp_path, capsys):
+    assert latest_checkpoint(str(tmp_path)) is None
+    for i in (1, 2, 3):
+        path = tmp_path / f'epoch_{i}.pth'
+        torch.save(dict(meta={}, state_dict=dict(a=torch.randn(1000))), path)
+        os.utime(path, (i, i))
+    (tmp_path / 'last_checkpoint').write_text(str(path))
+    assert latest_checkpoint(str(tmp_path)) == str(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-100])
+    assert not is_intact(path)
+    assert latest_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_2.pth')
+    # a single wrong byte in the weights
+    other = tmp_path / 'epoch_2.pth'
+    content = bytearray(other.read_bytes())
+    content[len(content) // 2] ^= 1
+    other.write_bytes(content)
+    assert latest_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_1.pth')
+    (tmp_path / 'epoch_1.pth').write_bytes(b'')
+    assert latest_checkpoint(str(tmp_path)) is None
+
+
+def test_work_dir_may_have_moved(tmp_path):
+    torch.save(dict(a=torch.zeros(1)), tmp_path / 'epoch_1.pth')
+    (tmp_path / 'last_checkpoint').write_text('/elsewhere/epoch_1.pth')
+    assert latest_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_1.pth')
+
+
+def test_best_checkpoint_is_not_the_latest(tmp_path):
+    torch.save(dict(a=torch.zeros(1)), tmp_path / 'best_accuracy_epoch_2.pth')
+    assert latest_checkpoint(str(tmp_path)) is None
+
+
+def test_work_dir_that_cannot_be_written(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(SystemExit, match=r'work dir .*file/run cannot be written: '):
+        check_work_dir(str(tmp_path / 'file' / 'run'))
+    check_work_dir(str(tmp_path / 'new' / 'run'))
+    assert not list((tmp_path / 'new' / 'run').iterdir())
+
+
+def test_full_disk_writes_nothing(tmp_path, monkeypatch):
+    class Runner:
+        work_dir = str(tmp_path)
+
+    class Usage:
+        free = 7 * 2**20
+
+    monkeypatch.setattr(interruption.shutil, 'disk_usage', lambda path: Usage)
+    hook = InterruptionHook()
+    small, large = (dict(state_dict=dict(a=torch.zeros(n, 2**18))) for n in (7, 8))
+    hook.before_save_checkpoint(Runner, small)
+    with pytest.raises(OSError, match=r'no space left for a checkpoint of 8 MiB .* 7 MiB are free'):
+        hook.before_save_checkpoint(Runner, large)
+
+
+@pytest.mark.parametrize(
+    ('given', 'expected'),
+    (
+        (dict(by_epoch=True, max_epochs=2), dict(type='mmdia.ResumableTrainLoop', max_epochs=2)),
+        (
+            dict(type='EpochBasedTrainLoop', max_epochs=2),
+            dict(type='mmdia.ResumableTrainLoop', max_epochs=2),
+        ),
+        (dict(by_epoch=False, max_iters=2), dict(by_epoch=False, max_iters=2)),
+        (
+            dict(type='IterBasedTrainLoop', max_iters=2),
+            dict(type='IterBasedTrainLoop', max_iters=2),
+        ),
+    ),
+)
+def test_loops(given, expected):
+    loader = dict(persistent_workers=True)
+    cfg = Config(
+        dict(train_cfg=given, train_dataloader=loader, custom_hooks=[dict(type='EMAHook')])
+    )
+    make_resumable(cfg)
+    assert cfg.train_cfg == expected
+    resumable = cfg.train_cfg.get('type') == 'mmdia.ResumableTrainLoop'
+    assert cfg.train_dataloader.persistent_workers != resumable
+    assert [hook.type for hook in cfg.custom_hooks] == ['EMAHook', 'mmdia.InterruptionHook']
