@@ -7,7 +7,9 @@ check_requirements()
 
 from mmengine.config.utils import MODULE2PACKAGE  # noqa: E402
 
+from . import checkpoints  # noqa: E402
+
 # MMEngine resolves ``mmdia::...`` config names only for packages that it knows.
 MODULE2PACKAGE.setdefault('mmdia', 'mmdia')
 
-__all__ = ['__version__']
+__all__ = ['__version__', 'checkpoints']

@@ -40,7 +40,7 @@ def test_configs_inherit_from_mmdia(tmp_path):
 
 def test_get_config():
     cfg = get_config('mmdia::dla/faster-rcnn_dla-l-r50_fpn_1x_coco.py')
-    assert cfg.model.backbone.type == 'mmdia.DLAResNet'
+    assert cfg.model.backbone.interaction.type == 'mmdia.DLALight'
 
 
 def test_list_interactions_follows_the_registry():

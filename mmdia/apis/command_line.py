@@ -10,6 +10,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from .empty_data import refuse_empty_data
 from .launch import start_cpu_processes
 
 
@@ -110,10 +111,11 @@ def build_runner(cfg: Config) -> Runner:
 
     Returns:
         Runner: The runner; MMEngine's own unless the config has a
-        ``runner_type``.
+        ``runner_type``. It stops at datasets without data.
     """
     start_cpu_processes(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    refuse_empty_data(runner)
     if not runner.distributed:
         # What is synchronized among devices cannot run on a single CPU.
         runner.model = revert_sync_batchnorm(runner.model)

@@ -9,10 +9,12 @@ import json
 import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Sequence, Set
 
+import cv2
 import mmcv
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 
 from mmdia.apis.command_line import (
@@ -25,6 +27,8 @@ from mmdia.apis.command_line import (
 
 def source_dataset(cfg: Config) -> ConfigDict:
     """The config of the dataset that the training images come from."""
+    if not cfg.get('train_dataloader'):
+        raise SystemExit(f'{cfg.filename} has no train_dataloader')
     dataset = cfg.train_dataloader.dataset
     while 'dataset' in dataset or 'datasets' in dataset:
         dataset = dataset.dataset if 'dataset' in dataset else dataset.datasets[0]
@@ -33,31 +37,68 @@ def source_dataset(cfg: Config) -> ConfigDict:
     return dataset
 
 
-def choose_images(ann_file: Path, folder: Path, count: int) -> dict:
-    """The part of an annotation file that belongs to its first images with boxes.
+def describe_classes(source: ConfigDict) -> dict:
+    """The names of a dataset's classes, and what else is known of it."""
+    init_default_scope('mmdet')
+    kind = source.type if '.' in source.type else f'mmdet.{source.type}'
+    dataset = DATASETS.get(kind)
+    if dataset is None:
+        raise SystemExit(f'no dataset of type {source.type} is registered')
+    return dataset._load_metainfo(source.get('metainfo'))
+
+
+def is_usable(annotation: dict, categories: Set[int], with_mask: bool) -> bool:
+    """Whether MMDetection learns from an annotation."""
+    if annotation['category_id'] not in categories or not annotation.get('bbox'):
+        return False
+    *_, width, height = annotation['bbox']
+    outlined = annotation.get('segmentation') or not with_mask
+    left_out = annotation.get('iscrowd') or annotation.get('ignore')
+    return bool(min(width, height) >= 1 and annotation['area'] > 0 and outlined and not left_out)
+
+
+def is_readable(path: Path) -> bool:
+    """Whether a file is an image."""
+    try:
+        return path.is_file() and mmcv.imread(str(path)) is not None
+    except cv2.error:  # an empty file
+        return False
+
+
+def choose_images(
+    ann_file: Path, folder: Path, count: int, classes: Sequence[str], with_mask: bool
+) -> dict:
+    """The part of an annotation file that belongs to its first images with objects.
 
     Args:
         ann_file (Path): Annotations in COCO's format.
         folder (Path): Folder of the images.
         count (int): Number of images.
+        classes (Sequence[str]): The classes that count.
+        with_mask (bool): Whether only objects with masks count.
 
     Returns:
         dict: Annotations in COCO's format.
     """
     try:
         content = json.loads(ann_file.read_text(encoding='utf-8'))
-        annotations = [a for a in content['annotations'] if a.get('bbox') and not a.get('iscrowd')]
-        with_boxes = {a['image_id'] for a in annotations}
-        images = [image for image in content['images'] if image['id'] in with_boxes][:count]
+        categories = {c['id'] for c in content['categories'] if c['name'] in classes}
+        annotations = [a for a in content['annotations'] if is_usable(a, categories, with_mask)]
+        with_objects = {a['image_id'] for a in annotations}
+        images = [image for image in content['images'] if image['id'] in with_objects][:count]
+        paths = [folder / image['file_name'] for image in images]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SystemExit(
             f'{ann_file} is not an annotation file in COCO format: {error!r}'
         ) from error
     if len(images) < count:
-        raise SystemExit(f'{ann_file} has boxes in {len(images)} images, not in {count}')
-    for image in images:
-        path = folder / image['file_name']
-        if not path.is_file() or mmcv.imread(str(path)) is None:
+        objects = 'masks' if with_mask else 'boxes'
+        raise SystemExit(
+            f"{ann_file} has {objects} of the config's classes in {len(images)} images, "
+            f'not in {count}'
+        )
+    for path in paths:
+        if not is_readable(path):
             raise SystemExit(f'image {path} cannot be read')
     chosen = {image['id'] for image in images}
     annotations = [a for a in annotations if a['image_id'] in chosen]
@@ -80,19 +121,24 @@ def set_data(cfg: Config, args: Namespace) -> None:
     """Train and evaluate on the chosen images."""
     source = source_dataset(cfg)
     root = Path(source.get('data_root') or '')
-    folder = root / source.get('data_prefix', {}).get('img', '')
-    content = choose_images(root / source.ann_file, folder, args.images)
+    folder = root / (source.get('data_prefix') or {}).get('img', '')
+    metainfo = describe_classes(source)
+    with_mask = 'mask_head' in cfg.model or 'mask_head' in cfg.model.get('roi_head', {})
+    content = choose_images(
+        root / source.ann_file, folder, args.images, metainfo['classes'], with_mask
+    )
     ann_file = Path(cfg.work_dir).resolve() / 'overfit.json'
+    if ann_file == (root / source.ann_file).resolve():
+        raise SystemExit(f'--work-dir {cfg.work_dir} holds the annotations of the config itself')
     ann_file.parent.mkdir(parents=True, exist_ok=True)
     ann_file.write_text(json.dumps(content), encoding='utf-8')
 
-    with_mask = 'mask_head' in cfg.model.get('roi_head', {})
     pipeline = pipelines(with_mask, args.size)
     dataset = dict(
         type='CocoDataset',
         ann_file=str(ann_file),
         data_prefix=dict(img=str(folder.resolve())),
-        metainfo=source.get('metainfo') or {},
+        metainfo=metainfo,
     )
     cfg.train_dataloader = dict(
         batch_size=min(args.batch_size, args.images),
@@ -120,7 +166,7 @@ def set_schedule(cfg: Config, args: Namespace) -> None:
     )
     cfg.val_cfg, cfg.test_cfg = dict(type='ValLoop'), dict(type='TestLoop')
     cfg.optim_wrapper = dict(
-        type='OptimWrapper',
+        type='AmpOptimWrapper' if args.amp else 'OptimWrapper',
         optimizer=dict(type='AdamW', lr=args.lr, weight_decay=0.01),
         clip_grad=dict(max_norm=10),
     )
@@ -130,8 +176,14 @@ def set_schedule(cfg: Config, args: Namespace) -> None:
     ]
     hooks = cfg.setdefault('default_hooks', {})
     hooks.logger = dict(type='LoggerHook', interval=10)
+    # As often as an evaluation may stop the training.
     hooks.checkpoint = dict(
-        type='CheckpointHook', by_epoch=False, interval=args.iterations, max_keep_ckpts=1
+        type='CheckpointHook',
+        by_epoch=False,
+        interval=interval,
+        max_keep_ckpts=1,
+        save_optimizer=False,
+        save_param_scheduler=False,
     )
     cfg.custom_hooks = [
         dict(
@@ -160,6 +212,8 @@ def report(runner: Runner, args: Namespace, seconds: float) -> str:
     """One line about how the training went."""
     metrics = runner.val_loop.run()
     losses = runner.message_hub.get_scalar('train/loss').data[0]
+    some = min(10, max(len(losses) // 2, 1))
+    before, after = losses[:some].mean(), losses[-some:].mean()
     found = ', '.join(
         f'{name} mAP {metrics[f"coco/{name}_mAP"]:.3f}'
         for name in ('bbox', 'segm')
@@ -167,7 +221,7 @@ def report(runner: Runner, args: Namespace, seconds: float) -> str:
     )
     return (
         f'{args.images} images, {runner.iter} iterations, {seconds:.0f} s: '
-        f'loss {losses[:10].mean():.2f} -> {losses[-10:].mean():.2f}, {found or "no detections"}'
+        f'loss {before:.2f} -> {after:.2f}, {found or "no detections"}'
     )
 
 
@@ -197,6 +251,8 @@ def parse_args() -> Namespace:
 def main() -> None:
     """Overfit."""
     args = parse_args()
+    # Apart from the real training, which would continue from these checkpoints.
+    args.work_dir = args.work_dir or str(Path('work_dirs', 'overfit', Path(args.config).stem))
     cfg = read_config(args)
     if not is_detection(cfg):
         raise SystemExit(f'{args.config} is not a config of MMDetection')

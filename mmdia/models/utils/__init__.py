@@ -3,7 +3,7 @@ from .checkpointing import checkpoint_module
 from .kernels import channel_kernel_size, check_kernel_size
 from .lookup import arguments, configured_class, registered_names
 from .precision import full_precision, global_avg_pool, scale_channels
-from .pretrained import load_pretrained
+from .pretrained import load_pretrained, read_checkpoint
 
 __all__ = [
     'BottleneckMLP',
@@ -15,6 +15,7 @@ __all__ = [
     'full_precision',
     'global_avg_pool',
     'load_pretrained',
+    'read_checkpoint',
     'reduce_channels',
     'registered_names',
     'scale_channels',

@@ -1,0 +1,21 @@
+from .cache import fetch, find_on_disk
+from .import_hook import after_import
+from .index import Checkpoint, find_checkpoint, list_models, list_trunks
+from .loader import register
+from .partial import DownloadError
+from .reader import UnsafeCheckpointError, read_file, save_file
+
+__all__ = [
+    'Checkpoint',
+    'DownloadError',
+    'UnsafeCheckpointError',
+    'fetch',
+    'find_checkpoint',
+    'find_on_disk',
+    'list_models',
+    'list_trunks',
+    'read_file',
+    'save_file',
+]
+
+after_import('mmengine.runner.checkpoint', register)

@@ -1,0 +1,148 @@
+"""tools/image_demo.py on images, folders and videos, and on what it must refuse."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import cv2
+import mmcv
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import save_checkpoint
+
+ROOT = Path(__file__).parents[1]
+TOOL = str(ROOT / 'tools' / 'image_demo.py')
+CLASSES = ('apple', 'pear', 'plum')
+CONFIGS = {
+    # Random weights that find something; weights that must not be fetched; norms of many devices.
+    'detector': f"""
+_base_ = {str(ROOT / 'configs' / 'demo' / 'faster-rcnn_dia-r18_fpn_shapes.py')!r}
+init_cfg = dict(type='Pretrained', checkpoint='http://127.0.0.1:9/no-such-weights.pth')
+model = dict(
+    backbone=dict(base_channels=8, norm_cfg=dict(type='SyncBN'), init_cfg=init_cfg),
+    neck=dict(in_channels=[16, 32, 64]),
+    test_cfg=dict(rcnn=dict(score_thr=0.0)),
+)
+""",
+    'classifier': f"""
+_base_ = {str(ROOT / 'configs' / 'demo' / 'dia-resnet18_digits.py')!r}
+model = dict(
+    backbone=dict(base_channels=8, stem_channels=8), head=dict(in_channels=64, num_classes=3)
+)
+pipeline = [dict(type='LoadImageFromFile'), dict(type='Resize', scale=32), dict(type='PackInputs')]
+test_dataloader = dict(dataset=dict(pipeline=pipeline))
+""",
+}
+
+
+@pytest.fixture(scope='module')
+def models(tmp_path_factory):
+    """The config and the checkpoint of each model, by its name."""
+    folder = tmp_path_factory.mktemp('models')
+    torch.manual_seed(0)
+    for name, text in CONFIGS.items():
+        (folder / f'{name}.py').write_text(text)
+        cfg = Config.fromfile(folder / f'{name}.py')
+        init_default_scope(cfg.default_scope)
+        cfg.model.backbone.init_cfg = None
+        model = MODELS.build(cfg.model)
+        model.init_weights()
+        meta = dict(dataset_meta=dict(classes=CLASSES))
+        checkpoint = dict(state_dict=model.state_dict(), meta=meta)
+        save_checkpoint(checkpoint, str(folder / f'{name}.pth'))
+    return {name: (folder / f'{name}.py', folder / f'{name}.pth') for name in CONFIGS}
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / 'picture.png'
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8))
+    return path
+
+
+@pytest.fixture
+def demo(tmp_path, monkeypatch, capsys):
+    """Runs the tool in this process, and returns what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args):
+        monkeypatch.setattr(sys, 'argv', [TOOL, *map(str, args)])
+        runpy.run_path(TOOL, run_name='__main__')
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_image(demo, models, image):
+    demo(image, *models['detector'], '--score-thr', 0)
+    before, after = cv2.imread(str(image)), cv2.imread('outputs/vis/picture.png')
+    assert before.shape == after.shape and (before != after).any()
+    demo(image, *models['detector'], '--score-thr', 1, '--out-dir', 'there')
+    assert np.array_equal(cv2.imread('there/vis/picture.png'), before)
+
+
+def test_folder(demo, models, image):
+    (image.parent / 'pictures').mkdir()
+    for name in ('a.png', 'b.jpg'):
+        cv2.imwrite(str(image.parent / 'pictures' / name), cv2.imread(str(image)))
+    (image.parent / 'pictures' / 'notes.txt').touch()
+    demo(image.parent / 'pictures', *models['detector'], '--score-thr', 0)
+    assert {path.name for path in Path('outputs/vis').iterdir()} == {'a.png', 'b.jpg'}
+
+
+def test_video(demo, models, tmp_path):
+    path = tmp_path / 'film.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))
+    for i in range(3):
+        writer.write(np.full((48, 64, 3), (80 * i, 100, 0), np.uint8))
+    writer.release()
+    demo(path, *models['detector'], '--score-thr', 0)
+    reader = mmcv.VideoReader('outputs/film.mp4')
+    assert (reader.frame_cnt, reader.fps, reader.resolution) == (3, 10, (64, 48))
+
+
+def test_classifier(demo, models, image):
+    out = demo(image, *models['classifier'])
+    assert any(f'picture.png: {name}' in out for name in CLASSES)
+    assert list(Path('outputs').iterdir())
+
+
+def test_bad_inputs(demo, models, image, tmp_path):
+    (tmp_path / 'empty').mkdir()
+    (tmp_path / 'text.jpg').write_text('no image')
+    (tmp_path / 'text.mp4').write_text('no video')
+    for name, message in (
+        ('none.png', 'none.png does not exist'),
+        ('empty', 'folder .*empty has no images'),
+        ('text.jpg', 'image .*text.jpg cannot be read'),
+        ('text.mp4', 'video .*text.mp4 cannot be read'),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            demo(tmp_path / name, *models['detector'])
+    with pytest.raises(SystemExit, match='2'):
+        demo(image, *models['detector'], '--score-thr', 1.5)
+
+
+def test_bad_checkpoints(demo, models, image, tmp_path):
+    config, checkpoint = models['detector']
+    content = checkpoint.read_bytes()
+    (tmp_path / 'short.pth').write_bytes(content[: len(content) // 2])
+    state = torch.load(checkpoint, weights_only=False)['state_dict']
+    state.pop('backbone.conv1.weight')
+    state['backbone.bn1.weight'] = torch.zeros(3)
+    torch.save(dict(state_dict=state), tmp_path / 'other.pth')
+    for path, message in (
+        (tmp_path / 'short.pth', 'short.pth is truncated or not a checkpoint'),
+        (tmp_path / 'none.pth', 'none.pth'),
+        (
+            tmp_path / 'other.pth',
+            r'does not fit the config, 2 weights:\n  backbone.conv1.weight: missing\n'
+            '  backbone.bn1.weight: another shape',
+        ),
+        (models['classifier'][1], 'does not fit the config'),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            demo(image, config, path)

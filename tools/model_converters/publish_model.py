@@ -1,0 +1,202 @@
+"""Publish a checkpoint: strip what only training needs, name it by its hash, describe it.
+
+Prints the entry for the model index. The same checkpoint gives the same file
+with the same versions of PyTorch and mmdia.
+"""
+
+import hashlib
+import re
+import sys
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+import torch
+import yaml
+from checkpoints import harmless_meta, naming, read_checkpoint, serialize, state_of, write_file
+from conversion import check_weights
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from networks import State
+from renaming import listed
+from torch import nn
+
+import mmdia  # noqa: F401  (finds its models)
+from mmdia.version import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
+# Entries of a config that belong to a run or a machine.
+LOCAL = ('work_dir', 'load_from', 'resume', 'launcher')
+
+
+def build_parser() -> ArgumentParser:
+    """Describe the command line."""
+    parser = ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('source', metavar='IN', help='checkpoint file')
+    parser.add_argument('folder', metavar='OUT_FOLDER', type=Path, help='folder to write to')
+    parser.add_argument('--config', help='its config, which names it; checked against the weights')
+    parser.add_argument(
+        '--ema',
+        action=BooleanOptionalAction,
+        help='publish the averaged or the plain weights, where the checkpoint holds both',
+    )
+    parser.add_argument(
+        '--safetensors', action='store_true', help='write the weights as a .safetensors file too'
+    )
+    parser.add_argument('--entry', metavar='FILE', type=Path, help='file for the entry')
+    return parser
+
+
+def choose_weights(content: Dict[str, Any], ema: Optional[bool]) -> State:
+    """The weights to publish.
+
+    Args:
+        content (Dict[str, Any]): A checkpoint.
+        ema (bool, optional): Whether averaged or plain weights are asked for.
+
+    Raises:
+        ValueError: If the choice is impossible or missing.
+    """
+    if 'ema_state_dict' not in content:
+        if ema:
+            raise ValueError('it holds no averaged weights')
+        return state_of(content)
+    if ema is None:
+        raise ValueError('it holds averaged weights and plain ones: choose --ema or --no-ema')
+    if ema:
+        # MMEngine swaps both when it saves, so that tests find the averaged ones.
+        return state_of(content)
+    plain = content['ema_state_dict'].items()
+    return {key.removeprefix('module.'): value for key, value in plain if key.startswith('module.')}
+
+
+def check_finite(state: State) -> None:
+    """Check that all weights are numbers.
+
+    Raises:
+        ValueError: If any is infinite or not a number.
+    """
+    wrong = [key for key, value in state.items() if not torch.isfinite(value).all()]
+    if wrong:
+        raise ValueError(f'not all values are finite in {listed(wrong)}')
+
+
+def read_config(content: Dict[str, Any], path: Optional[str]) -> Optional[Config]:
+    """The config of a model: the given one, or that in its checkpoint, if any."""
+    if path is not None:
+        return Config.fromfile(path)
+    text = content.get('meta', {}).get('cfg')
+    return Config.fromstring(text, '.py') if text else None
+
+
+def config_text(cfg: Config) -> str:
+    """A config without what belongs to a run or a machine."""
+    for name in LOCAL:
+        cfg.pop(name, None)
+    return cfg.pretty_text
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """Build the model of a config, without memory for its weights.
+
+    Raises:
+        ValueError: If the config is not one of a model that is known here.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    try:
+        with torch.device('meta'):
+            return MODELS.build(cfg['model'])
+    except (ImportError, KeyError, TypeError) as error:
+        raise ValueError(f'its config builds no model: {error}') from error
+
+
+def published_name(content: Dict[str, Any], args: Namespace) -> str:
+    """The name of a model: its config's, the run's without its time, or the file's."""
+    if args.config is not None:
+        return Path(args.config).stem
+    run = content.get('meta', {}).get('experiment_name') or Path(args.source).stem
+    return re.sub(r'_\d{8}_\d{6}$', '', run)
+
+
+def write_named(folder: Path, name: str, suffix: str, data: bytes) -> Path:
+    """Write a file with the first 8 digits of its hash in its name."""
+    path = folder / f'{name}-{hashlib.sha256(data).hexdigest()[:8]}{suffix}'
+    write_file(path, data)
+    print(f'wrote {path}', file=sys.stderr)
+    return path
+
+
+def safetensors_bytes(state: State) -> bytes:
+    """The bytes of a .safetensors file.
+
+    Raises:
+        ValueError: If the package is not installed.
+    """
+    try:
+        from safetensors.torch import save
+    except ImportError as error:
+        raise ValueError('--safetensors needs the package safetensors') from error
+    return save(state)
+
+
+def index_entry(name: str, args: Namespace, file: Path, parameters: Optional[int]) -> str:
+    """The entry for the model index, in YAML.
+
+    Args:
+        name (str): Name of the model.
+        args (Namespace): Parsed options.
+        file (Path): The published file.
+        parameters (int, optional): Number of parameters, where it is known.
+    """
+    entry = dict(Name=name)
+    if args.config is not None:
+        config = Path(args.config).resolve()
+        inside = config.is_relative_to(ROOT)
+        entry['Config'] = config.relative_to(ROOT).as_posix() if inside else args.config
+    entry['Weights'] = file.name
+    entry['Metadata'] = dict(SHA256=hashlib.sha256(file.read_bytes()).hexdigest())
+    if parameters is not None:
+        entry['Metadata']['Parameters'] = parameters
+    return yaml.safe_dump([entry], sort_keys=False)
+
+
+def publish(args: Namespace) -> None:
+    """Publish a checkpoint as the options ask."""
+    content = read_checkpoint(args.source)
+    meta = dict(harmless_meta(content), mmdia_version=__version__)
+    parameters = None
+    with naming(args.source):
+        chosen = choose_weights(content, args.ema)
+        check_finite(chosen)
+        cfg = read_config(content, args.config)
+        if cfg is not None:
+            model = build_model(cfg)
+            check_weights(chosen, model.state_dict())
+            parameters = sum(p.numel() for p in model.parameters())
+            # What a run was given says more than the file that it started from.
+            meta['cfg'] = config_text(read_config(content, None) or cfg)
+    # Copies share no memory with anything that would be saved along.
+    state = {key: value.detach().clone().contiguous() for key, value in chosen.items()}
+    name = published_name(content, args)
+    data = serialize(dict(meta=meta, state_dict=state))
+    file = write_named(args.folder, name, '.pth', data)
+    if args.safetensors:
+        write_named(args.folder, name, '.safetensors', safetensors_bytes(state))
+    entry = index_entry(name, args, file, parameters)
+    if args.entry is not None:
+        write_file(args.entry, entry.encode())
+    print(entry, end='')
+
+
+def main() -> None:
+    """Publish."""
+    parser = build_parser()
+    args = parser.parse_args()
+    try:
+        publish(args)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+
+
+if __name__ == '__main__':
+    main()
