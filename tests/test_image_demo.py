@@ -104,6 +104,16 @@ def test_video(demo, models, tmp_path):
     assert (reader.frame_cnt, reader.fps, reader.resolution) == (3, 10, (64, 48))
 
 
+def test_video_keeps_its_colors(demo, models, tmp_path):
+    path = tmp_path / 'film.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))
+    writer.write(np.full((48, 64, 3), (200, 100, 0), np.uint8))
+    writer.release()
+    demo(path, *models['detector'], '--score-thr', 1)
+    (frame,) = mmcv.VideoReader('outputs/film.mp4')
+    assert np.allclose(frame.mean((0, 1)), (200, 100, 0), atol=10)
+
+
 def test_classifier(demo, models, image):
     out = demo(image, *models['classifier'])
     assert any(f'picture.png: {name}' in out for name in CLASSES)
@@ -114,14 +124,19 @@ def test_bad_inputs(demo, models, image, tmp_path):
     (tmp_path / 'empty').mkdir()
     (tmp_path / 'text.jpg').write_text('no image')
     (tmp_path / 'text.mp4').write_text('no video')
+    (tmp_path / 'damaged').mkdir()
+    (tmp_path / 'damaged' / 'zero.png').touch()
     for name, message in (
         ('none.png', 'none.png does not exist'),
         ('empty', 'folder .*empty has no images'),
         ('text.jpg', 'image .*text.jpg cannot be read'),
+        ('damaged', 'image .*zero.png cannot be read'),
         ('text.mp4', 'video .*text.mp4 cannot be read'),
     ):
         with pytest.raises(SystemExit, match=message):
             demo(tmp_path / name, *models['detector'])
+    with pytest.raises(SystemExit, match=r'config none\.py does not exist'):
+        demo(image, 'none.py', models['detector'][1])
     with pytest.raises(SystemExit, match='2'):
         demo(image, *models['detector'], '--score-thr', 1.5)
 
@@ -133,14 +148,15 @@ def test_bad_checkpoints(demo, models, image, tmp_path):
     state = torch.load(checkpoint, weights_only=False)['state_dict']
     state.pop('backbone.conv1.weight')
     state['backbone.bn1.weight'] = torch.zeros(3)
+    state['backbone.more.weight'] = torch.zeros(3)
     torch.save(dict(state_dict=state), tmp_path / 'other.pth')
     for path, message in (
         (tmp_path / 'short.pth', 'short.pth is truncated or not a checkpoint'),
         (tmp_path / 'none.pth', 'none.pth'),
         (
             tmp_path / 'other.pth',
-            r'does not fit the config, 2 weights:\n  backbone.conv1.weight: missing\n'
-            '  backbone.bn1.weight: another shape',
+            r'does not fit the config, 3 weights:\n  backbone.conv1.weight: missing\n'
+            '  backbone.more.weight: not in the model\n  backbone.bn1.weight: another shape',
         ),
         (models['classifier'][1], 'does not fit the config'),
     ):

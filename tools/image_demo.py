@@ -47,12 +47,14 @@ def find_inputs(inputs: str) -> List[str]:
         found = sorted(str(file) for file in path.iterdir() if file.suffix.lower() in IMAGES)
         if not found:
             raise SystemExit(f'folder {inputs} has no images')
-        return found
-    if not path.is_file():
+    elif path.is_file():
+        found = [inputs]
+    else:
         raise SystemExit(f'{inputs} does not exist')
-    if path.suffix.lower() not in VIDEOS and mmcv.imread(inputs) is None:
-        raise SystemExit(f'image {inputs} cannot be read')
-    return [inputs]
+    for image in found:
+        if Path(image).suffix.lower() not in VIDEOS and not cv2.haveImageReader(image):
+            raise SystemExit(f'image {image} cannot be read')
+    return found
 
 
 def read_weights(checkpoint: str) -> dict:
@@ -66,8 +68,9 @@ def read_weights(checkpoint: str) -> dict:
 
 
 def check_weights(checkpoint: str, given: dict, wanted: dict) -> None:
-    """Stop unless a checkpoint has all weights of a model, in their shapes."""
+    """Stop unless a checkpoint has the weights of a model, in their shapes, and no others."""
     problems = [f'{key}: missing' for key in sorted(wanted.keys() - given.keys())]
+    problems += [f'{key}: not in the model' for key in sorted(given.keys() - wanted.keys())]
     problems += [
         f'{key}: another shape'
         for key in sorted(wanted.keys() & given.keys())
@@ -91,7 +94,7 @@ def draw_video(video: str, out_dir: str, draw: Callable) -> None:
     writer = cv2.VideoWriter(str(out), codec, reader.fps, reader.resolution)
     for frame in reader:
         (drawn,) = draw(frame, return_vis=True)['visualization']
-        writer.write(np.ascontiguousarray(drawn[..., ::-1]))
+        writer.write(np.ascontiguousarray(drawn))
     writer.release()
 
 
@@ -100,6 +103,8 @@ def main() -> None:
     args = parse_args()
     inputs = find_inputs(args.inputs)
     weights = read_weights(args.checkpoint)
+    if not Path(args.config).is_file():
+        raise SystemExit(f'config {args.config} does not exist')
     cfg = Config.fromfile(args.config)
     cfg.model.backbone.init_cfg = None  # the checkpoint has all weights
     init_default_scope(cfg.default_scope)
