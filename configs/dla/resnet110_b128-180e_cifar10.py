@@ -1,8 +1,3 @@
-_base_ = [
-    '../_base_/models/cifar_classifier.py',
-    '../_base_/datasets/cifar10_bs128.py',
-    '../_base_/schedules/sgd_b128-180e_step100.py',
-    'mmpretrain::_base_/default_runtime.py',
-]
+_base_ = 'resnet20_b128-180e_cifar10.py'
 
-model = dict(backbone=dict(type='mmdia.CIFARResNet', depth=110), head=dict(num_classes=10))
+model = dict(backbone=dict(depth=110))

@@ -1,10 +1,3 @@
-_base_ = [
-    '../_base_/models/cifar_classifier.py',
-    '../_base_/datasets/cifar100_bs128.py',
-    '../_base_/schedules/sgd_b128-160e_step80.py',
-    'mmpretrain::_base_/default_runtime.py',
-]
+_base_ = 'resnet20-basic_b128-160e_cifar100.py'
 
-model = dict(
-    backbone=dict(type='mmdia.CIFARResNet', depth=56, block='basic'), head=dict(in_channels=64)
-)
+model = dict(backbone=dict(depth=56))
