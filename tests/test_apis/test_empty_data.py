@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -54,8 +55,12 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def build(folder):
+    numbers = count()
+
     def make(**options):
         cfg = Config.fromfile('config.py')
+        # Runs of one name and second would share what MMEngine keeps of them by name.
+        cfg.experiment_name = f'{folder.name}_{next(numbers)}'
         cfg.work_dir = 'run'
         cfg.merge_from_dict({key.replace('__', '.'): value for key, value in options.items()})
         return build_runner(cfg)

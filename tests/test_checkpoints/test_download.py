@@ -257,10 +257,3 @@ def test_no_permission(server, target, part, digits, monkeypatch, what):
         download([server.url('good')], target, digits)
     assert not target.exists()
     assert len(server.requests) == (what == 'replace')
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
-def test_read_only_folder(server, target, digits):
-    target.parent.mkdir(mode=0o500)
-    with pytest.raises(DownloadError, match='Permission denied'):
-        download([server.url('good')], target, digits)
