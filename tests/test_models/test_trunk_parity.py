@@ -37,7 +37,7 @@ TRUNKS = {
         lambda: mmpretrain_backbones.ResNeXt(50, groups=32, width_per_group=4),
     ),
     'mmpretrain ResNetV1c': (50, DEEP_STEM, lambda: mmpretrain_backbones.ResNetV1c(depth=50)),
-    'mmpretrain ResNetV1d': (18, V1D, lambda: mmpretrain_backbones.ResNetV1d(depth=18)),
+    'mmpretrain ResNetV1d': (50, V1D, lambda: mmpretrain_backbones.ResNetV1d(depth=50)),
     'mmdet ResNeXt': (
         50,
         RESNEXT,
