@@ -4,14 +4,17 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
+from torch.utils.data import DataLoader
 
 from mmdia.apis.resume import check_work_dir, is_intact, latest_checkpoint, make_resumable
-from mmdia.engine import InterruptionHook
+from mmdia.engine import InterruptionHook, ResumableTrainLoop
 from mmdia.engine.hooks import interruption
 
 ROOT = Path(__file__).parents[2]
@@ -222,3 +225,24 @@ def test_loops(given, expected):
     resumable = cfg.train_cfg.get('type') == 'mmdia.ResumableTrainLoop'
     assert cfg.train_dataloader.persistent_workers != resumable
     assert [hook.type for hook in cfg.custom_hooks] == ['EMAHook', 'mmdia.InterruptionHook']
+
+
+def test_every_epoch_has_random_numbers_of_its_own():
+    runner = SimpleNamespace(
+        seed=3, _randomness_cfg={}, model=torch.nn.Identity(), call_hook=lambda *_, **__: None
+    )
+    loader = DataLoader(torch.arange(2), worker_init_fn=partial(int, seed=3))
+    loop = ResumableTrainLoop(runner, loader, max_epochs=2)
+    drawn = []
+    loop.run_iter = lambda index, batch: drawn.append(float(torch.rand(())))
+    seeds = []
+    for _ in range(2):
+        loop.run_epoch()
+        seeds.append(loader.worker_init_fn.keywords['seed'])
+    assert seeds == [3, 4] and len(set(drawn)) == 4
+    # The second epoch does not depend on the first.
+    again = ResumableTrainLoop(runner, loader, max_epochs=2)
+    again._epoch = 1
+    again.run_iter = loop.run_iter
+    again.run_epoch()
+    assert drawn[4:] == drawn[2:4]
