@@ -2,7 +2,10 @@
 
 import runpy
 import sys
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import cv2
 import mmcv
@@ -91,6 +94,20 @@ def test_folder(demo, models, image):
     (image.parent / 'pictures' / 'notes.txt').touch()
     demo(image.parent / 'pictures', *models['detector'], '--score-thr', 0)
     assert {path.name for path in Path('outputs/vis').iterdir()} == {'a.png', 'b.jpg'}
+
+
+def test_url(demo, models, image):
+    handler = partial(SimpleHTTPRequestHandler, directory=str(image.parent))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        demo(
+            f'http://127.0.0.1:{server.server_port}/picture.png',
+            *models['detector'],
+            '--score-thr',
+            0,
+        )
+        server.shutdown()
+    assert cv2.imread('outputs/vis/picture.png').shape == (60, 80, 3)
 
 
 def test_video(demo, models, tmp_path):

@@ -31,4 +31,8 @@ def test_wheel_contains_configs_and_tools(tmp_path):
         for path in (ROOT / folder).rglob('*.py'):
             assert f'mmdia/.mim/{path.relative_to(ROOT)}' in names
     assert 'mmdia/.mim/model-index.yml' in names
+    # data that modules read beside them, and scripts that are no Python
+    assert 'mmdia/checkpoints/index.yml' in names
+    for path in (*(ROOT / 'tools').rglob('*.sh'), *(ROOT / 'configs').rglob('*.yml')):
+        assert f'mmdia/.mim/{path.relative_to(ROOT)}' in names
     assert not any(name.startswith('tests/') for name in names)

@@ -164,7 +164,8 @@ class ResidualBackbone(BaseModule):
             if i == self.num_stages - 1:
                 for module in self.final_modules():
                     x = module(x)
-                x = (self.interaction or stage.interaction).finish(x, state)
+                interaction = stage.interaction if self.interaction is None else self.interaction
+                x = interaction.finish(x, state)
             if i in self.out_indices:
                 outputs.append(x)
         return tuple(outputs)
