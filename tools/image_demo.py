@@ -106,7 +106,6 @@ def main() -> None:
     if not Path(args.config).is_file():
         raise SystemExit(f'config {args.config} does not exist')
     cfg = Config.fromfile(args.config)
-    cfg.model.backbone.init_cfg = None  # the checkpoint has all weights
     init_default_scope(cfg.default_scope)
     if is_detection(cfg):
         from mmdet.apis import DetInferencer

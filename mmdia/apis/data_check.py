@@ -64,9 +64,8 @@ def missing_path(reader: dict) -> Optional[Tuple[str, str]]:
     if str(reader.get('type')).split('.')[-1] not in CHECKED or reader.get('backend_args'):
         return None
     root = reader.get('data_root') or ''
-    prefix = reader.get('data_prefix') or ''
-    folder = prefix if isinstance(prefix, str) else prefix.get('img', '')
-    entry, path = 'data_prefix', folder
+    prefix = reader.get('data_prefix')
+    entry, path = 'data_prefix', prefix if isinstance(prefix, str) else ''
     if reader.get('ann_file'):
         entry, path = 'ann_file', reader['ann_file']
     path = os.path.join(root, os.path.expanduser(path))

@@ -38,6 +38,10 @@ def check(**cfg):
         (dict(COCO, data_root='none/'), 'data_root: none/ does not exist'),
         (dict(COCO, ann_file='a.json'), 'ann_file: data/coco/a.json does not exist'),
         (dict(COCO, ann_file='/none/a.json'), 'ann_file: /none/a.json does not exist'),
+        (
+            dict(COCO, data_root='none', ann_file='/none/a.json'),
+            'ann_file: /none/a.json does not exist',
+        ),
     ),
 )
 def test_missing_data_are_named(dataset, message):
