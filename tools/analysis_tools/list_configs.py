@@ -21,8 +21,9 @@ INTRODUCTION = """# Configs of the papers
 
 Every network that the four papers train has a config, but for the few that are named with
 their papers; `python tools/train.py configs/CONFIG` trains it. What the papers print is
-quoted; none of these networks has been trained here to its end. Where a paper is silent on the recipe, the
-config takes that of the same network elsewhere in the paper, or of its released code.
+quoted; none of these networks has been trained here to its end. Where a paper is silent on
+the recipe, the config takes that of the same network elsewhere in the paper, or of its
+released code.
 Where the datasets have to lie: [datasets](datasets.md). How many parameters the papers
 print: `python tools/analysis_tools/paper_params.py`.
 """
