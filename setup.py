@@ -3,8 +3,11 @@
 import shutil
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Distribution, find_packages, setup
 from setuptools.command.build_py import build_py
+
+# setuptools has it since 70.1, the package wheel before.
+bdist_wheel = Distribution().get_command_class('bdist_wheel')
 
 ROOT = Path(__file__).resolve().parent
 FOR_MIM = ('configs', 'tools', 'model-index.yml')
@@ -36,6 +39,21 @@ class BuildWithConfigs(build_py):
             shutil.copy2(source, target)
 
 
+class WheelForMim(bdist_wheel):
+    """Gives wheels a second ``.mim``, in the folder of their metadata.
+
+    MIM looks for it in the folder of the first file that a distribution lists.
+    In one that is named as its package, that is a file of the metadata.
+    """
+
+    def write_wheelfile(self, wheelfile_base: str, *args, **kwargs) -> None:
+        """Complete the metadata, a folder beside the package's."""
+        super().write_wheelfile(wheelfile_base, *args, **kwargs)
+        mim = Path(self.bdist_dir, 'mmdia', '.mim')
+        if mim.is_dir():  # not in an editable install
+            shutil.copytree(mim, Path(wheelfile_base, '.mim'))
+
+
 def read_version() -> str:
     """The version, without importing the package and all that it needs."""
     scope: dict = {}
@@ -63,6 +81,6 @@ setup(
     python_requires='>=3.10',
     install_requires=read_requirements('runtime.txt'),
     extras_require={'demo': read_requirements('demo.txt'), 'dev': read_requirements('dev.txt')},
-    cmdclass={'build_py': BuildWithConfigs},
+    cmdclass={'build_py': BuildWithConfigs, 'bdist_wheel': WheelForMim},
     zip_safe=False,
 )

@@ -1,14 +1,49 @@
-"""What an installed package brings along."""
+"""What an installed package brings along, and what MIM finds of it."""
 
+import os
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 import mmdia
 
 ROOT = Path(__file__).parents[1]
+PIP = [sys.executable, '-m', 'pip', '--disable-pip-version-check']
+
+
+@pytest.fixture(scope='module')
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('wheel')
+    source = folder / 'source'
+    ignore = shutil.ignore_patterns('.*', 'work_dirs', 'data', 'build', '*.egg-info', '__pycache__')
+    shutil.copytree(ROOT, source, ignore=ignore)
+    command = [*PIP, 'wheel', '--no-deps', '--no-build-isolation', '--wheel-dir', folder, source]
+    subprocess.run(command, check=True, timeout=200)
+    (path,) = folder.glob('*.whl')
+    return path
+
+
+@pytest.fixture(scope='module')
+def mim(wheel, tmp_path_factory):
+    """Run MIM where the wheel is installed, in a folder that is not the source's."""
+    site = tmp_path_factory.mktemp('site')
+    subprocess.run([*PIP, 'install', '--quiet', '--no-deps', '--target', site, wheel], check=True)
+
+    def run(*args):
+        return subprocess.run(
+            [sys.executable, '-m', 'mim', *args],
+            cwd=tmp_path_factory.mktemp('elsewhere'),
+            env={**os.environ, 'PYTHONPATH': str(site)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
 
 
 def test_editable_install_links_to_configs_and_tools():
@@ -18,14 +53,7 @@ def test_editable_install_links_to_configs_and_tools():
     assert (mim / 'model-index.yml').resolve() == ROOT / 'model-index.yml'
 
 
-def test_wheel_contains_configs_and_tools(tmp_path):
-    source = tmp_path / 'source'
-    ignore = shutil.ignore_patterns('.*', 'work_dirs', 'data', 'build', '*.egg-info', '__pycache__')
-    shutil.copytree(ROOT, source, ignore=ignore)
-    command = [sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation']
-    subprocess.run([*command, '--wheel-dir', tmp_path, source], check=True, timeout=200)
-
-    (wheel,) = tmp_path.glob('*.whl')
+def test_wheel_contains_configs_and_tools(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for folder in ('configs', 'tools'):
         for path in (ROOT / folder).rglob('*.py'):
@@ -36,3 +64,19 @@ def test_wheel_contains_configs_and_tools(tmp_path):
     for path in (*(ROOT / 'tools').rglob('*.sh'), *(ROOT / 'configs').rglob('*.yml')):
         assert f'mmdia/.mim/{path.relative_to(ROOT)}' in names
     assert not any(name.startswith('tests/') for name in names)
+
+
+def test_mim_trains_a_config_of_the_wheel_by_its_name(mim):
+    options = ('train_cfg.max_epochs=1', 'train_dataloader.batch_size=512')
+    run = mim('train', 'mmdia', 'dia-resnet18_digits.py', '--gpus', '0', '--cfg-options', *options)
+    assert run.returncode == 0, run.stdout + run.stderr
+    # the copy beside the metadata
+    assert 'dist-info' in run.stdout.partition('we find the config file in codebase mmdia')[2]
+    assert 'Training finished successfully' in run.stdout
+
+
+def test_mim_shows_the_models_of_the_wheel(mim):
+    run = mim('search', 'mmdia', '--config', 'dia-resnet50_8xb32_in1k')
+    assert run.returncode == 0, run.stderr
+    assert 'configs/dia/dia-resnet50_8xb32_in1k.py' in run.stdout
+    assert '28358052' in run.stdout  # Parameters of the metafile
