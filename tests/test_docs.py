@@ -21,7 +21,7 @@ from mmdia.models import (
     WideResNet,
 )
 from mmdia.models.utils import registered_names
-from mmdia.registry import DATASETS, MODELS
+from mmdia.registry import DATASETS, HOOKS, MODELS
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / 'docs').glob('*.md'))
@@ -115,11 +115,12 @@ def named_types(path):
 
 @by_path
 def test_types_are_registered(path):
-    for registry in (MODELS, DATASETS):
+    registries = (MODELS, DATASETS, HOOKS)
+    for registry in registries:
         registry.import_from_location()
     # The example registers its own.
     own = set(re.findall(r'^class (\w+)', read(path), re.MULTILINE))
-    assert named_types(path) - own <= {*MODELS.module_dict, *DATASETS.module_dict}
+    assert named_types(path) - own <= {name for r in registries for name in r.module_dict}
 
 
 def test_all_methods_are_documented():

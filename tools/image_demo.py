@@ -14,7 +14,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmdia.apis.command_line import is_detection
+from mmdia.apis.command_line import add_trust_argument, is_detection, protect
 from mmdia.models.utils import read_checkpoint
 
 IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp')
@@ -26,12 +26,13 @@ def parse_args() -> Namespace:
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('inputs', help='image, folder of images, URL, or video')
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', help='checkpoint file, URL, or name such as mmdia://NAME')
     parser.add_argument('--out-dir', default='outputs', help='folder to write to (default outputs)')
     parser.add_argument(
         '--score-thr', type=float, default=0.3, help='least score of a detection (default 0.3)'
     )
     parser.add_argument('--device', help='such as cpu or cuda:1; by default the best there is')
+    add_trust_argument(parser)
     args = parser.parse_args()
     if not 0 <= args.score_thr <= 1:
         parser.error(f'--score-thr must be between 0 and 1, got {args.score_thr}')
@@ -61,7 +62,7 @@ def read_weights(checkpoint: str) -> dict:
     """The weights of a checkpoint by their names."""
     try:
         content = read_checkpoint(checkpoint)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
     state = content.get('state_dict', content)
     return {key.removeprefix('module.'): value for key, value in state.items()}
@@ -101,6 +102,7 @@ def draw_video(video: str, out_dir: str, draw: Callable) -> None:
 def main() -> None:
     """Draw."""
     args = parse_args()
+    protect(args)
     inputs = find_inputs(args.inputs)
     weights = read_weights(args.checkpoint)
     if not Path(args.config).is_file():

@@ -6,6 +6,7 @@ Takes every option of both libraries' tools.
 from argparse import ArgumentParser, Namespace
 
 from mmengine.config import Config
+from mmengine.device import get_device
 
 from mmdia.apis.command_line import add_common_arguments, build_runner, read_config
 from mmdia.apis.data_check import check_data
@@ -41,6 +42,8 @@ def apply_options(cfg: Config, args: Namespace) -> None:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         cfg.get('default_hooks', {}).get('checkpoint', {}).pop('save_best', None)
     if args.amp:
+        if get_device() in ('cpu', 'mps'):
+            raise SystemExit('--amp: training in mixed precision needs a GPU, PyTorch sees none')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.auto_scale_lr:

@@ -10,6 +10,9 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmdia.checkpoints import load_safely
+from mmdia.checkpoints.reader import TRUST
+
 from .empty_data import refuse_empty_data
 from .launch import start_cpu_processes
 
@@ -39,13 +42,36 @@ def add_common_arguments(parser: ArgumentParser) -> None:
         help='entries to change in the config, such as model.backbone.depth=18 or key="[a,b]"; '
         'no white space within a value',
     )
+    add_trust_argument(parser)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     # torchrun sets the variable; torch.distributed.launch passes the option.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
+def add_trust_argument(parser: ArgumentParser) -> None:
+    """Add the option for checkpoints that hold code; see :func:`protect`."""
+    parser.add_argument(
+        '--trust',
+        action='store_true',
+        help='run the code that checkpoints bring along; without it, such files are refused',
+    )
+
+
+def protect(args: Namespace) -> None:
+    """Read checkpoints without running their code, unless the options trust them.
+
+    Args:
+        args (Namespace): Parsed options, with ``trust``.
+    """
+    if args.trust:
+        os.environ[TRUST] = '1'
+    load_safely()
+
+
 def read_config(args: Namespace) -> Config:
     """Read a config file and apply the common options.
+
+    From then on, :func:`protect` holds.
 
     Args:
         args (Namespace): Parsed options, with ``config`` for the file.
@@ -58,6 +84,7 @@ def read_config(args: Namespace) -> Config:
         FileNotFoundError: If the file does not exist.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    protect(args)
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
     if args.work_dir is not None:

@@ -1,7 +1,7 @@
 from .cache import fetch, find_on_disk
 from .import_hook import after_import
 from .index import Checkpoint, find_checkpoint, list_models, list_trunks
-from .loader import register
+from .loader import load_safely, loading_safely, register
 from .partial import DownloadError
 from .reader import UnsafeCheckpointError, read_file, save_file
 
@@ -14,6 +14,8 @@ __all__ = [
     'find_on_disk',
     'list_models',
     'list_trunks',
+    'load_safely',
+    'loading_safely',
     'read_file',
     'save_file',
 ]

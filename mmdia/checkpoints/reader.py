@@ -120,6 +120,7 @@ def explain(path: Path, error: Exception) -> ValueError:
         return ValueError(f'checkpoint {path} is truncated or not a checkpoint: {reason}')
     return UnsafeCheckpointError(
         f'checkpoint {path} holds {offender[1]}, which is no plain value: reading it could run '
-        f'any code. If you trust its origin, set {TRUST}=1; else ask for the state dict alone.'
+        f'any code. If you trust its origin, set {TRUST}=1, or give our tools --trust; else ask '
+        'for the state dict alone.'
         + ('' if has_allow_list() else ' With torch 2.5 or newer, checkpoints of MMEngine load.')
     )

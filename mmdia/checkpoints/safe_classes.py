@@ -2,9 +2,10 @@
 
 A training run saves its logs (arrays of NumPy in history buffers, which refer
 to their own methods), scores (scalars of NumPy), and the methods by which
-OneCycleLR anneals.
+OneCycleLR anneals. Training scripts of papers save their options.
 """
 
+from argparse import Namespace
 from functools import lru_cache
 from pickle import UnpicklingError
 from typing import Any, Callable, List
@@ -51,6 +52,7 @@ def safe_classes() -> List[Callable]:
     codes = '?' + np.typecodes['AllInteger'] + np.typecodes['AllFloat'] + 'SU'
     return [
         HistoryBuffer,
+        Namespace,
         OneCycleParamScheduler,
         np.dtype,
         np.ndarray,

@@ -5,11 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.fileio import load
+from modelindex.load_model_index import load as load_model_index
 
 from mmdia.checkpoints import find_checkpoint, list_models, list_trunks
 from mmdia.checkpoints.index import HASH_IN_NAME, model_entries
+from mmdia.hub import TASKS
 from mmdia.registry import MODELS
 
+ROOT = Path(__file__).parents[2]
+METAFILES = load(ROOT / 'model-index.yml')['Import']
 TRUNKS = {trunk.name: trunk for trunk in list_trunks()}
 by_trunk = pytest.mark.parametrize('trunk', TRUNKS.values(), ids=TRUNKS)
 
@@ -115,3 +119,35 @@ def test_model_without_hash(name_trunk):
     name_trunk('http://x/weights.pth', models=[dict(Name='ours', Weights='http://x/ours.pth')])
     with pytest.raises(ValueError, match='SHA256 of checkpoint ours must be'):
         find_checkpoint('trunk')
+
+
+def test_model_index_is_complete_and_valid():
+    files = (ROOT / 'configs').glob('*/metafile.yml')
+    assert sorted(METAFILES) == sorted(str(path.relative_to(ROOT)) for path in files)
+    names = [entry['Name'] for entry in model_entries()]
+    assert len(set(names)) == len(names)
+    problems = load_model_index(str(ROOT / 'model-index.yml')).check(silent=True)
+    # Like other OpenMMLab libraries we name pages from the root; they exist, see below.
+    assert not [problem for problem in problems if 'Path to README' not in problem]
+
+
+@pytest.mark.parametrize('path', METAFILES)
+def test_metafile(path):
+    content = load(ROOT / path)
+    for collection in content['Collections']:
+        assert collection.keys() >= {'Name', 'Metadata', 'Paper', 'README'}
+        assert collection['Paper'].keys() == {'URL', 'Title'}
+        assert (ROOT / collection['README']).is_file()
+    collections = {collection['Name'] for collection in content['Collections']}
+    for entry in content['Models']:
+        assert entry['In Collection'] in collections
+        assert (ROOT / entry['Config']).is_file()
+        assert Path(entry['Config']) == Path(path).with_name(f'{entry["Name"]}.py')
+        metadata = entry['Metadata']
+        assert metadata.keys() >= {'Training Data', 'Epochs', 'Batch Size', 'Parameters'}
+        # MMPretrain's hub has the classifiers, which have FLOPs.
+        assert (metadata['Training Data'] in TASKS) == ('FLOPs' in metadata)
+        for result in entry['Results'] or ():
+            assert result.keys() == {'Task', 'Dataset', 'Metrics'}
+        if entry.get('Weights'):
+            assert find_checkpoint(entry['Name']).sha256

@@ -1,4 +1,7 @@
-"""The scheme mmdia:// in MMEngine, in either order of imports and from any library's scope."""
+"""The scheme mmdia:// in MMEngine, in either order of imports and from any library's scope.
+
+And files, URLs and names of other libraries once they are to be read safely.
+"""
 
 import subprocess
 import sys
@@ -7,14 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.runner import CheckpointLoader
+from mmengine.runner import CheckpointLoader, checkpoint
 
-from mmdia.checkpoints import UnsafeCheckpointError
+from mmdia.checkpoints import DownloadError, UnsafeCheckpointError, loading_safely, save_file
 from mmdia.checkpoints.import_hook import Watcher
 from mmdia.models import ResNet
 
 from ..helpers import randomize
-from .conftest import STATE
+from .conftest import STATE, to_bytes
 from .test_reader import Call
 
 ROOT = Path(__file__).parents[2]
@@ -59,8 +62,9 @@ def test_order_of_imports(order):
     code = f"""{order}
 import sys
 assert CheckpointLoader._get_checkpoint_loader('mmdia://x').__name__ == 'load_from_mmdia'
-assert CheckpointLoader._get_checkpoint_loader('http://x').__name__ == 'load_from_http'
-assert not any(type(finder).__name__ == 'Watcher' for finder in sys.meta_path)
+for path in ('http://x', 'x'):
+    assert CheckpointLoader._get_checkpoint_loader(path).__module__ == 'mmengine.runner.checkpoint'
+assert 'mmengine.runner.checkpoint' not in [getattr(finder, 'name', '') for finder in sys.meta_path]
 """
     subprocess.run([sys.executable, '-c', code], check=True, timeout=120)
 
@@ -96,3 +100,85 @@ state = torch.load({str(folder / 'weights.pth')!r})
 assert all(torch.equal(model.state_dict()[key], value) for key, value in state.items())
 """
     subprocess.run([sys.executable, '-c', code], check=True, timeout=120, cwd=ROOT)
+
+
+def load(path):
+    with loading_safely():
+        return CheckpointLoader.load_checkpoint(str(path), map_location='cpu', logger='silent')
+
+
+@pytest.fixture
+def trap(tmp_path):
+    return tmp_path / 'trap'
+
+
+@pytest.fixture
+def unsafe(trap):
+    return to_bytes(dict(state_dict=STATE, meta=Call(Path.touch, trap)))
+
+
+def test_files(tmp_path, unsafe, trap, monkeypatch):
+    path = tmp_path / 'weights.pth'
+    path.write_bytes(unsafe)
+    with pytest.raises(UnsafeCheckpointError, match=f'checkpoint {path} holds .* --trust'):
+        load(path)
+    assert not trap.exists()
+    monkeypatch.setenv('MMDIA_TRUST', '1')
+    assert torch.equal(load(path)['state_dict']['weight'], STATE['weight'])
+    assert trap.exists()
+    with pytest.raises(FileNotFoundError, match=r'checkpoint \S+/none\.pth does not exist'):
+        load(tmp_path / 'none.pth')
+
+
+def test_home(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    torch.save(STATE, tmp_path / 'weights.pth')
+    assert load('~/weights.pth').keys() == STATE.keys()
+
+
+def test_urls(server, cache):
+    for _ in range(2):
+        assert torch.equal(load(server.url('good'))['weight'], STATE['weight'])
+    assert server.paths() == ['/good/weights.pth']
+    assert (cache / 'weights.pth').read_bytes() == server.content
+
+
+@pytest.mark.parametrize('behaviour', ('missing', 'truncated', 'truncated-in-silence'))
+def test_urls_that_fail(server, cache, behaviour):
+    with pytest.raises((DownloadError, ValueError), match=r'weights\.pth'):
+        load(server.url(behaviour))
+    if behaviour != 'truncated-in-silence':  # which no one can notice
+        assert not (cache / 'weights.pth').exists()
+        # What there is of one file is no beginning of another.
+        assert torch.equal(load(server.url('good'))['weight'], STATE['weight'])
+        assert server.requests[-1][1] is None
+
+
+@pytest.mark.parametrize('name', ('torchvision://net', 'open-mmlab://net', 'mmcls://net'))
+def test_names_of_other_libraries(server, name, unsafe, trap, monkeypatch):
+    for function in ('get_torchvision_models', 'get_external_models', 'get_mmcls_models'):
+        monkeypatch.setattr(checkpoint, function, lambda: dict(net=server.url('good')))
+    server.content = unsafe
+    with pytest.raises(UnsafeCheckpointError):
+        load(name)
+    assert not trap.exists()
+
+
+def test_safetensors(tmp_path):
+    pytest.importorskip('safetensors')
+    save_file(STATE, tmp_path / 'weights.safetensors')
+    # Below a key, without which MMEngine's EMAHook fails.
+    assert torch.equal(
+        load(tmp_path / 'weights.safetensors')['state_dict']['weight'], STATE['weight']
+    )
+
+
+def test_afterwards_mmengine_reads_as_before(tmp_path, unsafe, trap):
+    before = CheckpointLoader._schemes, checkpoint.load_from_http
+    path = tmp_path / 'weights.pth'
+    path.write_bytes(unsafe)
+    with pytest.raises(UnsafeCheckpointError):
+        load(path)
+    assert (CheckpointLoader._schemes, checkpoint.load_from_http) == before
+    CheckpointLoader.load_checkpoint(str(path), logger='silent')
+    assert trap.exists()

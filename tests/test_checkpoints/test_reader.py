@@ -3,6 +3,7 @@
 import os
 import pickle
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def test_plain_weights(path, zipped):
 def test_code_does_not_run(path, tmp_path, zipped):
     trap = tmp_path / 'trap'
     torch.save(dict(meta=Call(Path.touch, trap)), path, _use_new_zipfile_serialization=zipped)
-    message = rf'{path} holds pathlib\S*\.Path\S*, which is no plain value.*MMDIA_TRUST=1'
+    message = rf'{path} holds pathlib\S*\.Path\S*, which is no plain value.*MMDIA_TRUST=1.*--trust'
     with pytest.raises(UnsafeCheckpointError, match=message):
         read_file(path)
     assert not trap.exists()
@@ -97,6 +98,14 @@ def test_other_attributes_are_refused(path, args):
 def test_known_methods_are_read(path):
     torch.save([Call(getattr, *method) for method in METHODS], path)
     assert read_file(path) == [getattr(*method) for method in METHODS]
+
+
+@pytest.mark.skipif(not reader.has_allow_list(), reason='needs torch 2.5')
+@pytest.mark.parametrize('zipped', (True, False))
+def test_options_of_training_scripts(path, zipped):
+    args = Namespace(lr=0.1, data='cifar', milestones=[60, 120])
+    torch.save(dict(args=args, best=0.5), path, _use_new_zipfile_serialization=zipped)
+    assert read_file(path) == dict(args=args, best=0.5)
 
 
 def test_allowed_names_are_forgotten(path):

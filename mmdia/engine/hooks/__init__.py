@@ -1,3 +1,4 @@
+from .compile import CompileBackboneHook
 from .interruption import InterruptionHook
 
-__all__ = ['InterruptionHook']
+__all__ = ['CompileBackboneHook', 'InterruptionHook']

@@ -1,0 +1,48 @@
+"""Compiling the backbone, and nothing else."""
+
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmdia.registry import HOOKS
+
+
+@HOOKS.register_module()
+class CompileBackboneHook(Hook):
+    """Compiles the backbone when the training begins.
+
+    MMEngine's ``compile=True`` compiles the whole training step, with losses
+    and the assignment of boxes. The backbone alone is one graph. It is compiled
+    in place: weights keep their names, and checkpoints are those of any other
+    run.
+
+    Args:
+        **options: Options of :func:`torch.compile`, such as ``mode``,
+            ``dynamic`` and ``backend``.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+
+    def before_train(self, runner: Runner) -> None:
+        """Compile the backbone.
+
+        Raises:
+            ValueError: If the model has no backbone.
+            RuntimeError: If torch cannot compile a module in place.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        backbone = getattr(model, 'backbone', None)
+        if backbone is None:
+            raise ValueError(
+                f'CompileBackboneHook needs a model with a backbone, got {type(model).__name__}'
+            )
+        if not hasattr(backbone, 'compile'):
+            raise RuntimeError(
+                f'CompileBackboneHook needs torch with Module.compile, got {torch.__version__}'
+            )
+        backbone.compile(**self.options)
+        runner.logger.info('compiling the backbone: the first iterations take longer')

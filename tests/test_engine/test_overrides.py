@@ -1,0 +1,348 @@
+"""Every line of docs/running.md, run on small data."""
+
+import os
+import re
+import runpy
+import shlex
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from mmengine.config import Config
+from mmengine.hooks import EMAHook
+from mmengine.model import convert_sync_batchnorm, revert_sync_batchnorm
+from mmengine.optim import OptimWrapper
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
+from torch.nn import SyncBatchNorm
+from torch.nn.parallel import DistributedDataParallel
+
+from mmdia.apis import command_line
+from mmdia.registry import MODELS
+
+from ..helpers import INTERACTIONS, SLIM, randomize, slim_resnet
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / 'docs' / 'running.md').read_text(encoding='utf-8')
+LINES = {
+    what: shlex.split(line)
+    for what, line in re.findall(r'^\| ([^|]+) \| `([^`]+)` \|', PAGE, re.MULTILINE)
+}
+CONFIGS = re.findall(r'^```python\n(.*?)^```$', PAGE, re.MULTILINE | re.DOTALL)
+# Compilers of code would take minutes.
+EXTRA = {
+    'Compiled backbone': [
+        '--cfg-options',
+        'default_hooks.compile.backend=eager',
+        'default_hooks.compile.dynamic=True',
+    ]
+}
+# Each trains for 4 iterations.
+DIGITS = (
+    str(ROOT / 'configs' / 'demo' / 'dia-resnet18_digits.py'),
+    'model.backbone.base_channels=8',
+    'model.backbone.stem_channels=8',
+    'model.head.in_channels=64',
+    'train_dataloader.dataset.indices=16',
+    'train_dataloader.batch_size=4',
+    'val_dataloader.dataset.indices=8',
+    'test_dataloader.dataset.indices=8',
+)
+SHAPES = (
+    str(ROOT / 'configs' / 'demo' / 'faster-rcnn_dia-r18_fpn_shapes.py'),
+    'train_dataloader.dataset.num_images=8',
+    'train_dataloader.batch_size=2',
+)
+MAIN = ('mmdia.DIALSTM', 'mmdia.DLALight', 'mmdia.RLA')
+
+GPUS = torch.cuda.device_count()
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs a tool in this process; returns its runner."""
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    # It would outlast the test.
+    monkeypatch.setattr(command_line, 'protect', lambda args: None, raising=False)
+    runners = []
+    build = command_line.build_runner
+
+    def keep(cfg):
+        runners.append(build(cfg))
+        return runners[-1]
+
+    monkeypatch.setattr(command_line, 'build_runner', keep)
+
+    def run_tool(task, *options, tool='train.py', checkpoint=(), work_dir='run'):
+        config, *small = task
+        small = ['--cfg-options', *small, 'train_cfg.max_epochs=1', 'randomness.seed=0']
+        words = [tool, config, *checkpoint, '--work-dir', tmp_path / work_dir, *small, *options]
+        monkeypatch.setattr(sys, 'argv', list(map(str, words)))
+        runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
+        return runners[-1]
+
+    return run_tool
+
+
+def load(path):
+    return torch.load(path, weights_only=False)
+
+
+def synchronized(model):
+    """Whether each norm of a model is synchronized."""
+    return {isinstance(m, SyncBatchNorm) for m in model.modules() if isinstance(m, _BatchNorm)}
+
+
+def check_accumulation(runner):
+    steps = {int(state['step']) for state in runner.optim_wrapper.optimizer.state.values()}
+    assert (runner.iter, steps) == (4, {1})
+
+
+def averaged(runner):
+    (hook,) = (hook for hook in runner.hooks if isinstance(hook, EMAHook))
+    return hook.ema_model
+
+
+def check_average(runner):
+    assert averaged(runner).steps == 4 and averaged(runner).momentum == 0.0002
+
+
+def check_float16(runner):
+    assert runner.optim_wrapper.cast_dtype is None and runner.optim_wrapper.loss_scaler.is_enabled()
+    check_finite(runner)
+
+
+def check_bfloat16(runner):
+    assert runner.optim_wrapper.cast_dtype == torch.bfloat16
+    check_finite(runner)
+
+
+def check_finite(runner):
+    assert type(runner.optim_wrapper).__name__ == 'AmpOptimWrapper'
+    assert all(torch.isfinite(p).all() for p in runner.model.parameters())
+
+
+def check_synchronized(runner):
+    # Two processes with a GPU each are below.
+    assert runner.cfg.sync_bn == 'torch' and synchronized(runner.model) == {False}
+
+
+def check_synchronized_backbone(runner):
+    backbone = runner.model.backbone
+    assert synchronized(MODELS.build(runner.cfg.model.backbone)) == {True}
+    assert synchronized(backbone) == {False} and not backbone.norm_eval
+    counts = [v for name, v in backbone.named_buffers() if name.endswith('num_batches_tracked')]
+    assert counts == [4] * len(counts)
+
+
+def check_compiled(runner):
+    assert runner.model.backbone._compiled_call_impl is not None
+    names = MODELS.build(runner.cfg.model).state_dict().keys()
+    assert load(Path(runner.work_dir, 'epoch_1.pth'))['state_dict'].keys() == names
+
+
+EFFECTS = {
+    'Gradient accumulation': check_accumulation,
+    'Moving average of the weights': check_average,
+    'Mixed precision, float16': check_float16,
+    'Mixed precision, bfloat16': check_bfloat16,
+    'Synchronized norms': check_synchronized,
+    'Synchronized norms of the backbone': check_synchronized_backbone,
+    'Compiled backbone': check_compiled,
+}
+HALF = [what for what, line in LINES.items() if '--amp' in line]
+
+
+def test_every_line_has_an_effect():
+    assert list(LINES) == list(EFFECTS)
+
+
+@pytest.mark.parametrize('what', [what for what in LINES if what not in HALF])
+def test_line(what, run):
+    EFFECTS[what](run(DIGITS, *LINES[what], *EXTRA.get(what, ())))
+
+
+@pytest.mark.skipif(not GPUS, reason='mixed precision needs a GPU')
+@pytest.mark.parametrize(
+    ('what', 'task'),
+    [*((what, DIGITS) for what in HALF), (HALF[0], SHAPES)],
+    ids=('float16', 'bfloat16', 'float16 detector'),
+)
+def test_mixed_precision(what, task, run):
+    EFFECTS[what](run(task, *LINES[what], '--no-validate'))
+
+
+@pytest.mark.skipif(GPUS > 0, reason='this is what happens without a GPU')
+@pytest.mark.parametrize('what', HALF)
+def test_mixed_precision_without_a_gpu(what, run, tmp_path):
+    with pytest.raises(SystemExit, match='--amp: training in mixed precision needs a GPU'):
+        run(DIGITS, *LINES[what])
+    assert not (tmp_path / 'run').exists()
+
+
+def test_lines_go_together_in_a_detector(run):
+    together = [what for what in LINES if what not in HALF]
+    options = [word for what in together for word in (*LINES[what], *EXTRA.get(what, ()))]
+    runner = run(SHAPES, *options, '--no-validate')
+    for what in together:
+        EFFECTS[what](runner)
+
+
+@pytest.mark.skipif(GPUS < 2, reason='norms are synchronized among GPUs')
+def test_synchronized_norms_of_two_gpus(tmp_path):
+    config, *small = DIGITS
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        port = server.getsockname()[1]
+    small = ['--cfg-options', *small, 'train_cfg.max_epochs=1']
+    line = [*LINES['Synchronized norms'], *LINES['Synchronized norms of the backbone']]
+    subprocess.run(
+        [ROOT / 'tools' / 'dist_train.sh', config, '2', '--work-dir', tmp_path, *small, *line],
+        env=dict(os.environ, PORT=str(port), PYTHON=sys.executable),
+        check=True,
+        timeout=300,
+    )
+    assert (tmp_path / 'epoch_1.pth').is_file()
+
+
+def test_processes_without_gpus_refuse_synchronized_norms():
+    model = convert_sync_batchnorm(slim_resnet('mmdia.DIALSTM'), 'torch')
+    dist.init_process_group('gloo', store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        with pytest.raises(ValueError, match='only work with GPU modules'):
+            DistributedDataParallel(model)
+    finally:
+        dist.destroy_process_group()
+
+
+def test_evaluation_takes_the_same_lines(run, tmp_path):
+    options = [
+        *LINES['Moving average of the weights'],
+        *LINES['Synchronized norms of the backbone'],
+    ]
+    run(DIGITS, *options)
+    checkpoint = tmp_path / 'run' / 'epoch_1.pth'
+    runner = run(DIGITS, *options, '--amp', tool='test.py', checkpoint=[checkpoint])
+    evaluated = averaged(runner).module.state_dict()
+    saved = load(checkpoint)['state_dict']
+    assert saved.keys() == evaluated.keys()
+    assert all(torch.equal(saved[name], evaluated[name]) for name in saved)
+
+
+def test_configs_of_the_page(tmp_path):
+    together, appended = CONFIGS
+    (tmp_path / 'config.py').write_text(together)
+    cfg = Config.fromfile(tmp_path / 'config.py')
+    assert cfg.optim_wrapper.accumulative_counts == 4 and cfg.optim_wrapper.optimizer.type == 'SGD'
+    hooks = {name: hook.type for name, hook in cfg.default_hooks.items()}
+    assert (hooks['ema'], hooks['compile']) == ('EMAHook', 'mmdia.CompileBackboneHook')
+    assert hooks['logger'] == 'LoggerHook'
+
+    (tmp_path / 'base.py').write_text("custom_hooks = [dict(type='SyncBuffersHook')]")
+    (tmp_path / 'config.py').write_text(f"_base_ = 'base.py'\n{appended}")
+    hooks = Config.fromfile(tmp_path / 'config.py').custom_hooks
+    assert [hook.type for hook in hooks] == ['SyncBuffersHook', 'EMAHook']
+
+
+@pytest.mark.parametrize('interaction', MAIN)
+def test_accumulated_halves_are_one_step(interaction):
+    x = torch.randn(4, 3, 64, 64, dtype=torch.float64)
+    models = []
+    for batches in ((x,), (x[:2], x[2:])):
+        torch.manual_seed(0)
+        # In evaluation mode norms do not depend on the batch.
+        model = slim_resnet(interaction, zero_init_residual=False).double().eval()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        wrapper = OptimWrapper(optimizer, accumulative_counts=len(batches))
+        before = [p.detach().clone() for p in model.parameters()]
+        for batch in batches:
+            wrapper.update_params(model(batch)[0].square().mean())
+        assert any(not torch.equal(p, old) for p, old in zip(model.parameters(), before))
+        models.append(model)
+    for whole, halves in zip(*(model.parameters() for model in models), strict=True):
+        torch.testing.assert_close(halves, whole, rtol=0, atol=1e-10)
+
+
+def test_moving_average_is_one_and_resumes(run, tmp_path):
+    options = [*LINES['Moving average of the weights'], '--no-validate', '--cfg-options']
+    options += ['default_hooks.ema.momentum=0.001', 'model.backbone.identity_init=True']
+    # Epochs of one batch.
+    options += ['train_dataloader.batch_size=16', 'default_hooks.checkpoint.max_keep_ckpts=-1']
+    two = 'train_cfg.max_epochs=2'
+    runner = run(DIGITS, *options, two, work_dir='whole')
+    run(DIGITS, *options, work_dir='parts')
+    run(DIGITS, *options, two, '--resume', work_dir='parts')
+    first, last, resumed = (
+        load(tmp_path / path)
+        for path in ('whole/epoch_1.pth', 'whole/epoch_2.pth', 'parts/epoch_2.pth')
+    )
+    parameters = dict(runner.model.named_parameters())
+    for name, average in last['state_dict'].items():
+        torch.testing.assert_close(average, resumed['state_dict'][name])
+        # The weights that learn are saved as those of the average.
+        old, new = (saved['ema_state_dict'][f'module.{name}'] for saved in (first, last))
+        expected = torch.lerp(old, new, 0.001) if name in parameters else new
+        torch.testing.assert_close(average, expected)
+    scales = [v for k, v in last['state_dict'].items() if k.endswith('gate_scale')]
+    assert len(scales) == 4 and all(scale > 1 for scale in scales)
+
+
+def twin(interaction, kind):
+    """A network with norms of a kind, which starts as all others do."""
+    torch.manual_seed(0)
+    cfg = dict(type=interaction, identity_init=True) | SLIM.get(interaction, {})
+    model = MODELS.build(
+        dict(
+            type='mmdia.ResNet',
+            depth=18,
+            interaction=cfg,
+            base_channels=8,
+            norm_cfg=dict(type='BN' if kind in ('BN', 'converted') else 'SyncBN'),
+            with_cp=True,
+            frozen_stages=1,
+            norm_eval=True,
+            zero_init_residual=True,
+        )
+    )
+    # MMEngine converts and reverts before it initializes.
+    if kind == 'converted':
+        model = convert_sync_batchnorm(model, 'torch')
+    elif kind == 'reverted':
+        model = revert_sync_batchnorm(model)
+    model.init_weights()
+    assert synchronized(model) == {kind in ('built', 'converted')}
+    return model
+
+
+@pytest.mark.parametrize('interaction', INTERACTIONS)
+def test_synchronized_norms_are_treated_as_others(interaction):
+    x = torch.randn(2, 3, 64, 64)
+    expected = twin(interaction, 'BN')
+    start = {name: value.clone() for name, value in expected.state_dict().items()}
+    randomize(expected).train()
+    other_start = {name: value.clone() for name, value in expected.state_dict().items()}
+    expected(x)[0].square().mean().backward()
+    for kind in ('built', 'converted', 'reverted'):
+        model = twin(interaction, kind)
+        state = model.state_dict()
+        assert state.keys() == start.keys()
+        assert all(torch.equal(state[name], start[name]) for name in start)
+
+        model.load_state_dict(other_start)
+        model.train()
+        training = {name for name, m in model.named_modules() if m.training}
+        assert training == {name for name, m in expected.named_modules() if m.training}
+        model(x)[0].square().mean().backward()
+        for p, q in zip(model.parameters(), expected.parameters(), strict=True):
+            assert p.requires_grad == q.requires_grad
+            assert (p.grad is None) == (q.grad is None)
+            assert p.grad is None or torch.equal(p.grad, q.grad)
+        for p, q in zip(model.buffers(), expected.buffers(), strict=True):
+            assert torch.equal(p, q)
+        with torch.no_grad():
+            assert torch.equal(model.eval()(x)[0], expected.eval()(x)[0])
+        expected.train()
