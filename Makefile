@@ -7,6 +7,7 @@ VENV ?= .venv
 WHEELHOUSE ?=
 DEMO_ARGS ?=
 TEST_ARGS ?= -n auto
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -21,12 +22,13 @@ EXTRAS := .[demo,dev]
 timed = @echo "==> $(1)"; start=$$(date +%s); { $(2); } && \
 	echo "    done in $$(($$(date +%s) - start)) s"
 
-.PHONY: help demo test lint setup clean
+.PHONY: help demo test bench lint setup clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    train a classifier and a detector on small data, show the results"
 	@echo "make test    run all tests"
+	@echo "make bench   compare time and memory with those of plain networks, in 10 minutes"
 	@echo "make lint    check format and style"
 	@echo "make setup   only install everything into $(VENV)"
 	@echo "make clean   remove $(VENV) and the results of runs"
@@ -37,6 +39,9 @@ demo: setup
 
 test: setup
 	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+bench: setup
+	@$(BIN)/python tools/analysis_tools/benchmark.py $(BENCH_ARGS)
 
 lint: setup
 	@$(BIN)/pre-commit run --all-files
