@@ -21,9 +21,11 @@ from mmengine.runner import load_checkpoint
 from torch import nn
 
 import mmdia
+from mmdia.checkpoints import loading_safely
 
 from . import authors_networks as authors
 from .authors_networks import CLASSES
+from .test_checkpoints.test_reader import Call
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / 'tools' / 'model_converters'
@@ -102,10 +104,13 @@ def our_model(config, changes=()):
 def call(monkeypatch):
     """Run a script in this process, as from a command line."""
     monkeypatch.syspath_prepend(str(FOLDER))
+    # What --trust sets is forgotten afterwards.
+    monkeypatch.setenv('MMDIA_TRUST', '')
 
     def run(script, *args):
         monkeypatch.setattr(sys, 'argv', [script, *map(str, args)])
-        runpy.run_path(str(FOLDER / f'{script}.py'), run_name='__main__')
+        with loading_safely():
+            runpy.run_path(str(FOLDER / f'{script}.py'), run_name='__main__')
 
     return run
 
@@ -315,6 +320,18 @@ def test_damaged_file(fail, tmp_path, dia_state, script, how, message):
     error = fail(script, source, tmp_path / 'target')
     assert str(source) in error and message in error
     assert not (tmp_path / 'target').exists()
+
+
+@pytest.mark.parametrize('script', ('dianet', 'torchvision_names', 'publish_model'))
+def test_code_runs_only_where_it_is_trusted(call, fail, tmp_path, dia_state, script):
+    if script == 'torchvision_names':
+        dia_state = torchvision.models.resnet18().state_dict()
+    source, trap = tmp_path / 'source.pth', tmp_path / 'trap'
+    torch.save(dict(state_dict=dia_state, best_acc=Call(Path.touch, trap)), source)
+    message = fail(script, source, tmp_path / 'target')
+    assert f'{source} holds ' in message and '--trust' in message and not trap.exists()
+    call(script, source, tmp_path / 'target', '--trust')
+    assert trap.exists() and (tmp_path / 'target').exists()
 
 
 def test_target_in_use(call, fail, tmp_path, dia_state):
@@ -627,6 +644,18 @@ def test_config_without_model(fail, tmp_path, trained, text):
     content['meta']['cfg'] = text
     message = fail('publish_model', rewrite(path, content), tmp_path / 'out')
     assert 'its config builds no model: ' in message
+
+
+@pytest.mark.parametrize('text', ('{}', 'x = dict(y=[{}])'))
+def test_config_with_code(call, fail, tmp_path, trained, text, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path, content, _ = trained
+    content['meta']['cfg'] += '\n' + text.format("open('trap', 'w').close()")
+    message = fail('publish_model', rewrite(path, content), tmp_path / 'out')
+    assert message.endswith('its config could run any code; --trust says that you trust its origin')
+    assert not (tmp_path / 'trap').exists()
+    call('publish_model', path, tmp_path / 'out', '--trust')
+    assert (tmp_path / 'trap').exists()
 
 
 def test_published_file_in_use(call, fail, tmp_path, trained):

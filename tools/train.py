@@ -10,7 +10,7 @@ from mmengine.device import get_device
 
 from mmdia.apis.command_line import add_common_arguments, build_runner, read_config
 from mmdia.apis.data_check import check_data
-from mmdia.apis.resume import check_work_dir, latest_checkpoint, make_resumable
+from mmdia.apis.resume import check_resumable, check_work_dir, latest_checkpoint, make_resumable
 
 
 def parse_args() -> Namespace:
@@ -53,6 +53,8 @@ def apply_options(cfg: Config, args: Namespace) -> None:
     if args.resume is not None:
         cfg.load_from = latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
         cfg.resume = cfg.load_from is not None
+        if cfg.resume:
+            check_resumable(cfg.load_from)
 
 
 def main() -> None:

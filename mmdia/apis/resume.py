@@ -6,22 +6,45 @@ from typing import Iterator, Optional
 
 from mmengine.config import Config
 from mmengine.logging import print_log
+from mmengine.runner import CheckpointLoader
+
+# MMEngine's loops, and what takes their places.
+LOOPS = dict(
+    EpochBasedTrainLoop='mmdia.ResumableTrainLoop',
+    IterBasedTrainLoop='mmdia.ResumableIterTrainLoop',
+)
 
 
 def make_resumable(cfg: Config) -> None:
-    """Let a run of epochs save at interruptions and resume in their middle.
+    """Let a run save at interruptions, and resume as if there had been none.
 
     Args:
-        cfg (Config): A complete config; other loops than MMEngine's own for
-            epochs stay as they are.
+        cfg (Config): A complete config; other loops than MMEngine's own stay
+            as they are.
     """
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), dict(type='mmdia.InterruptionHook')]
-    kind = cfg.train_cfg.get('type')
-    if kind == 'EpochBasedTrainLoop' or (kind is None and cfg.train_cfg.get('by_epoch')):
+    by_epoch = 'EpochBasedTrainLoop' if cfg.train_cfg.get('by_epoch') else 'IterBasedTrainLoop'
+    kind = cfg.train_cfg.get('type', by_epoch)
+    if kind in LOOPS:
         cfg.train_cfg.pop('by_epoch', None)
-        cfg.train_cfg.type = 'mmdia.ResumableTrainLoop'
+        cfg.train_cfg.type = LOOPS[kind]
+    if kind == 'EpochBasedTrainLoop':
         # Workers that persist carry random numbers from epoch to epoch.
         cfg.train_dataloader.persistent_workers = False
+
+
+def check_resumable(checkpoint: str) -> None:
+    """Exit with an error unless a checkpoint says where its run was.
+
+    Args:
+        checkpoint (str): Its path, or another address that MMEngine knows.
+    """
+    content = CheckpointLoader.load_checkpoint(checkpoint, 'cpu', logger='silent')
+    if not {'meta', 'optimizer', 'message_hub'} <= content.keys():
+        raise SystemExit(
+            f'{checkpoint} holds weights alone and cannot be resumed; '
+            f'to start from them: --cfg-options load_from={checkpoint}'
+        )
 
 
 def is_intact(path: Path) -> bool:

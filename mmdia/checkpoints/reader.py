@@ -116,7 +116,7 @@ def explain(path: Path, error: Exception) -> ValueError:
     """What to tell users of a file that cannot be read."""
     offender = OFFENDER.search(str(error))
     if offender is None:
-        reason = str(error).rpartition('WeightsUnpickler error: ')[2].strip()
+        reason = str(error).rpartition('WeightsUnpickler error: ')[2].strip().partition('\n')[0]
         return ValueError(f'checkpoint {path} is truncated or not a checkpoint: {reason}')
     return UnsafeCheckpointError(
         f'checkpoint {path} holds {offender[1]}, which is no plain value: reading it could run '

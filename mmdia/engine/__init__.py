@@ -1,2 +1,2 @@
 from .hooks import *  # noqa: F403
-from .loops import ResumableTrainLoop  # noqa: F401
+from .loops import ResumableIterTrainLoop, ResumableTrainLoop  # noqa: F401

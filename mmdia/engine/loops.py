@@ -2,12 +2,15 @@
 
 import random
 from functools import partial
-from typing import Any, Dict, Optional, Tuple
+from itertools import count, islice
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 import torch
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.dist import get_rank, get_world_size
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.utils import set_random_seed
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mmdia.registry import LOOPS
 
@@ -29,6 +32,19 @@ def restore_random_states(states: Dict[str, Any]) -> None:
     torch.set_rng_state(states['torch'].cpu())
     if 'cuda' in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states['cuda'].cpu())
+
+
+def common_seed(runner: Runner) -> int:
+    """The seed of a run, the same in all its processes."""
+    different = runner._randomness_cfg.get('diff_rank_seed', False)
+    return runner.seed - get_rank() if different else runner.seed
+
+
+def seed_samplers(loader: DataLoader, seed: int) -> None:
+    """Set the seed of samplers, which are built before a checkpoint brings that of its run."""
+    for sampler in (loader.sampler, loader.batch_sampler.sampler):
+        if hasattr(sampler, 'seed'):
+            sampler.seed = seed
 
 
 @LOOPS.register_module()
@@ -79,14 +95,102 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self._epoch += 1
 
     def _seed_epoch(self) -> None:
-        seed = self.runner.seed
-        # Samplers are built before a checkpoint brings the seed of its run.
-        for sampler in (self.dataloader.sampler, self.dataloader.batch_sampler.sampler):
-            if hasattr(sampler, 'seed'):
-                sampler.seed = seed
+        seed = common_seed(self.runner)
+        seed_samplers(self.dataloader, seed)
         # MMEngine would give the workers of every epoch the same random numbers.
         start_worker = self.dataloader.worker_init_fn
         if isinstance(start_worker, partial) and 'seed' in start_worker.keywords:
             self.dataloader.worker_init_fn = partial(start_worker, seed=seed + self._epoch)
-        different = self.runner._randomness_cfg.get('diff_rank_seed', False)
-        set_random_seed(seed + self._epoch, diff_rank_seed=different)
+        set_random_seed(self.runner.seed + self._epoch)
+
+
+def seeded_batches(batch_sampler: Sampler, seed: int) -> Iterator[List[int]]:
+    """The indices of endless batches, each behind a seed of its own.
+
+    Args:
+        batch_sampler (Sampler): Gives the indices, of one epoch or for ever.
+        seed (int): Seed of the run.
+    """
+    seed += get_rank()
+    for epoch in count():
+        if hasattr(batch_sampler.sampler, 'set_epoch'):
+            batch_sampler.sampler.set_epoch(epoch)
+        for indices in batch_sampler:
+            yield [seed, *indices]
+            seed += get_world_size()
+
+
+class SeededDataset(Dataset):
+    """A dataset that loads each batch of :func:`seeded_batches` with its random numbers.
+
+    Args:
+        dataset (Dataset): The dataset.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __getitems__(self, batch: List[int]) -> List[Any]:
+        """Load the images of a batch."""
+        seed, *indices = batch
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        return [self.dataset[index] for index in indices]
+
+
+@LOOPS.register_module()
+class ResumableIterTrainLoop(IterBasedTrainLoop):
+    """Iterations that can be continued from any of them.
+
+    Every batch is loaded, and every iteration computed, with random numbers of
+    its own, whatever came before. A run that is resumed computes what an
+    uninterrupted one does, and loads nothing that was trained on.
+
+    Args:
+        *args: See :class:`mmengine.runner.IterBasedTrainLoop`.
+        **kwargs: See :class:`mmengine.runner.IterBasedTrainLoop`.
+    """
+
+    OPTIONS = (
+        'num_workers',
+        'collate_fn',
+        'pin_memory',
+        'timeout',
+        'worker_init_fn',
+        'multiprocessing_context',
+        'prefetch_factor',
+    )
+
+    def run(self) -> torch.nn.Module:
+        """Train for all iterations that are left."""
+        self.runner.call_hook('before_train')
+        self.runner.call_hook('before_train_epoch')
+        self.dataloader_iterator = self._load_batches()
+        if self._iter > 0:
+            self._validate()  # which comes after the checkpoint of an iteration
+        while self._iter < self._max_iters and not self.stop_training:
+            self.runner.model.train()
+            self.run_iter(next(self.dataloader_iterator))
+            self._validate()
+        self.runner.call_hook('after_train_epoch')
+        self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def run_iter(self, data_batch: Any) -> None:
+        """Train on a batch."""
+        set_random_seed(self.runner.seed + self._iter)
+        super().run_iter(data_batch)
+
+    def _load_batches(self) -> Iterator[Any]:
+        loader, seed = self.dataloader, common_seed(self.runner)
+        seed_samplers(loader, seed)
+        batches = islice(seeded_batches(loader.batch_sampler, seed), self._iter, None)
+        options = {name: getattr(loader, name) for name in self.OPTIONS}
+        return iter(DataLoader(SeededDataset(loader.dataset), batch_sampler=batches, **options))
+
+    def _validate(self) -> None:
+        self._decide_current_val_interval()
+        due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
+        if self.runner.val_loop is not None and self._iter >= self.val_begin and due:
+            self.runner.val_loop.run()

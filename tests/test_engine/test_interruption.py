@@ -1,6 +1,7 @@
 """A run that is interrupted and resumed ends as one that was not."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -8,13 +9,15 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from torch.utils.data import DataLoader
+from mmengine.dataset import DefaultSampler, InfiniteSampler
+from torch.utils.data import DataLoader, Dataset
 
 from mmdia.apis.resume import check_work_dir, is_intact, latest_checkpoint, make_resumable
-from mmdia.engine import InterruptionHook, ResumableTrainLoop
+from mmdia.engine import InterruptionHook, ResumableIterTrainLoop, ResumableTrainLoop
 from mmdia.engine.hooks import interruption
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +44,17 @@ custom_hooks = [dict(type='SendSignal'), dict(type='EMAHook')]
 custom_imports = dict(imports=['sender'])
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(max_keep_ckpts=-1))
 """
+ITERATIONS = (
+    CLASSIFICATION.replace('WORKERS', '2')
+    + """
+train_cfg = dict(_delete_=True, by_epoch=False, max_iters=8, val_interval=4)
+param_scheduler = dict(by_epoch=False, convert_to_iter_based=False, end=8)
+log_processor = dict(by_epoch=False)
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=8))
+"""
+)
+WEIGHT = torch.zeros(1)
+ACCUMULATE = 'optim_wrapper = dict(accumulative_counts=4)'
 DETECTION = f"""
 _base_ = '{ROOT}/configs/demo/faster-rcnn_dia-r18_fpn_shapes.py'
 train_dataloader = dict(batch_size=2, num_workers=0, dataset=dict(indices=6))
@@ -104,9 +118,13 @@ def assert_equal(a, b, name=''):
         (CLASSIFICATION.replace('WORKERS', '0'), 'epoch_3.pth', 6, signal.SIGTERM),
         (CLASSIFICATION.replace('WORKERS', '1'), 'epoch_3.pth', 6, signal.SIGINT),
         (CLASSIFICATION.replace('WORKERS', '0'), 'epoch_3.pth', 4, signal.SIGTERM),
+        # A step every 4 batches: the second is in the next epoch.
+        (CLASSIFICATION.replace('WORKERS', '0') + ACCUMULATE, 'epoch_3.pth', 4, signal.SIGTERM),
+        # The validation after the fourth is still to come.
+        (ITERATIONS, 'iter_8.pth', 3, signal.SIGTERM),
         (DETECTION, 'epoch_2.pth', 4, signal.SIGTERM),
     ),
-    ids=('middle', 'workers', 'end of epoch', 'detection'),
+    ids=('middle', 'workers', 'end of epoch', 'accumulation', 'iterations', 'detection'),
 )
 def test_resumed_run_ends_as_an_uninterrupted_one(text, last, stop_after, number, train, tmp_path):
     text += '\nrandomness = dict(seed=3)\n'
@@ -125,6 +143,7 @@ def test_resumed_run_ends_as_an_uninterrupted_one(text, last, stop_after, number
 
     resumed = train(text, 'parts', '--resume')
     assert resumed.returncode == 0, resumed.stderr[-3000:]
+    assert 'gradient of some iterations is lost' not in resumed.stdout + resumed.stderr
     expected, found = (load(tmp_path / name / last) for name in ('whole', 'parts'))
     for part in ('state_dict', 'optimizer', 'param_schedulers', 'ema_state_dict'):
         assert (part in expected) == (part in found)
@@ -142,6 +161,25 @@ def test_resumed_run_takes_the_seed_of_its_checkpoint(train, tmp_path):
     assert train(text + f'\nrandomness = dict(seed={seed})\n', 'whole').returncode == 0
     expected, found = (load(tmp_path / name / 'epoch_3.pth') for name in ('whole', 'parts'))
     assert_equal(found['state_dict'], expected['state_dict'])
+
+
+@pytest.mark.parametrize('content', (dict(weight=WEIGHT), dict(state_dict=WEIGHT, meta={})))
+def test_weights_alone_are_not_resumed(content, train, tmp_path):
+    path = tmp_path / 'weights.pth'
+    torch.save(content, path)
+    done = train(CLASSIFICATION.replace('WORKERS', '0'), 'run', '--resume', str(path))
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    message = f'{path} holds weights alone and cannot be resumed; to start from them: '
+    assert done.stderr.splitlines()[-1] == f'{message}--cfg-options load_from={path}'
+    assert not (tmp_path / 'run').exists()
+
+
+def test_config_in_a_checkpoint_does_not_run():
+    checkpoint = dict(meta=dict(config='raise ValueError', epoch=1))
+    InterruptionHook().after_load_checkpoint(
+        SimpleNamespace(_resume=True, train_loop=None), checkpoint
+    )
+    assert checkpoint == dict(meta=dict(epoch=1))
 
 
 def test_damaged_checkpoints_are_passed_over(tmp_path, capsys):
@@ -208,11 +246,15 @@ def test_full_disk_writes_nothing(tmp_path, monkeypatch):
             dict(type='EpochBasedTrainLoop', max_epochs=2),
             dict(type='mmdia.ResumableTrainLoop', max_epochs=2),
         ),
-        (dict(by_epoch=False, max_iters=2), dict(by_epoch=False, max_iters=2)),
+        (
+            dict(by_epoch=False, max_iters=2),
+            dict(type='mmdia.ResumableIterTrainLoop', max_iters=2),
+        ),
         (
             dict(type='IterBasedTrainLoop', max_iters=2),
-            dict(type='IterBasedTrainLoop', max_iters=2),
+            dict(type='mmdia.ResumableIterTrainLoop', max_iters=2),
         ),
+        (dict(type='MyLoop', max_iters=2), dict(type='MyLoop', max_iters=2)),
     ),
 )
 def test_loops(given, expected):
@@ -222,7 +264,7 @@ def test_loops(given, expected):
     )
     make_resumable(cfg)
     assert cfg.train_cfg == expected
-    resumable = cfg.train_cfg.get('type') == 'mmdia.ResumableTrainLoop'
+    resumable = cfg.train_cfg.type == 'mmdia.ResumableTrainLoop'
     assert cfg.train_dataloader.persistent_workers != resumable
     assert [hook.type for hook in cfg.custom_hooks] == ['EMAHook', 'mmdia.InterruptionHook']
 
@@ -246,3 +288,48 @@ def test_every_epoch_has_random_numbers_of_its_own():
     again.run_iter = loop.run_iter
     again.run_epoch()
     assert drawn[4:] == drawn[2:4]
+
+
+class Noise(Dataset):
+    """Numbers of all three random generators."""
+
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, index):
+        return index, random.random(), np.random.rand(), torch.rand(()).item()
+
+
+@pytest.mark.parametrize('workers', (0, 2))
+@pytest.mark.parametrize('sampler', (DefaultSampler, InfiniteSampler))
+def test_every_iteration_has_random_numbers_of_its_own(sampler, workers):
+    def draw(first, seed_of_sampler):
+        runner = SimpleNamespace(
+            seed=3,
+            _randomness_cfg={},
+            model=torch.nn.Identity(),
+            call_hook=lambda *_, **__: None,
+            val_loop=SimpleNamespace(run=lambda: validated.append(loop.iter)),
+            visualizer=None,
+        )
+        drawn, validated = [], []
+
+        def train_step(batch, optim_wrapper):
+            drawn.append((batch, torch.rand(()).item()))
+
+        runner.model.train_step, runner.optim_wrapper = train_step, None
+        order = sampler(Noise(), seed=seed_of_sampler)
+        loader = DataLoader(Noise(), 2, sampler=order, num_workers=workers, collate_fn=list)
+        loop = ResumableIterTrainLoop(runner, loader, max_iters=8, val_interval=4)
+        loop._iter = first
+        loop.run()
+        # What is due after an iteration, comes after its checkpoint.
+        assert validated == [4, 8]
+        return drawn
+
+    whole = draw(0, 3)
+    numbers = [number for batch, _ in whole for _, *drawn in batch for number in drawn]
+    assert len(whole) == 8 and len(set(numbers)) == len(numbers)
+    # Samplers are built before a checkpoint brings the seed of its run.
+    for first in (3, 4):
+        assert draw(first, 7) == whole[first:]

@@ -2,7 +2,7 @@
 
 import io
 import os
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterator
 
@@ -21,17 +21,16 @@ def read_checkpoint(path: str) -> Dict[str, Any]:
             as ``torchvision://resnet50``.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is truncated or not a checkpoint.
+        OSError: If there is no such file.
+        ValueError: If it is truncated, not a checkpoint, or not trusted.
     """
     try:
-        with redirect_stdout(io.StringIO()):  # MMEngine warns of what its own files hold
-            content = CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent')
-    except FileNotFoundError:
-        raise FileNotFoundError(f'{path} does not exist') from None
-    except Exception as error:  # whatever a damaged file provokes
+        content = CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent')
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # whatever readers of MMEngine provoke
         reason = str(error).partition('\n')[0]
-        raise ValueError(f'{path} is truncated or not a checkpoint: {reason}') from error
+        raise ValueError(f'{path} cannot be read: {reason}') from error
     if not isinstance(content, dict):
         raise ValueError(f'{path} is not a checkpoint: it holds a {type(content).__name__}')
     return content

@@ -10,6 +10,7 @@ from networks import Network, State
 from renaming import fits, listed, rename
 from torch import nn
 
+from mmdia.apis.command_line import add_trust_argument, protect
 from mmdia.registry import MODELS
 from mmdia.version import __version__
 
@@ -154,7 +155,9 @@ def run(description: str, networks: Dict[str, Network]) -> None:
     parser.add_argument(
         '--network', choices=list(networks), help='what the checkpoint is of; guessed by default'
     )
+    add_trust_argument(parser)
     args = parser.parse_args()
+    protect(args)
     try:
         content = read_checkpoint(args.source)
         with naming(args.source):

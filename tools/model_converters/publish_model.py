@@ -4,7 +4,9 @@ Prints the entry for the model index. The same checkpoint gives the same file
 with the same versions of PyTorch and mmdia.
 """
 
+import ast
 import hashlib
+import os
 import re
 import sys
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
@@ -22,9 +24,16 @@ from renaming import listed
 from torch import nn
 
 import mmdia  # noqa: F401  (finds its models)
+from mmdia.apis.command_line import add_trust_argument, protect
+from mmdia.checkpoints.reader import TRUST
 from mmdia.version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
+# All that is in the text of a config which MMEngine saved.
+PLAIN = (
+    *(ast.Module, ast.Assign, ast.Call, ast.keyword, ast.Name, ast.Load, ast.Store),
+    *(ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.UnaryOp, ast.USub),
+)
 # Entries of a config that belong to a run or a machine.
 LOCAL = ('work_dir', 'load_from', 'resume', 'launcher')
 
@@ -44,6 +53,7 @@ def build_parser() -> ArgumentParser:
         '--safetensors', action='store_true', help='write the weights as a .safetensors file too'
     )
     parser.add_argument('--entry', metavar='FILE', type=Path, help='file for the entry')
+    add_trust_argument(parser)
     return parser
 
 
@@ -81,12 +91,27 @@ def check_finite(state: State) -> None:
         raise ValueError(f'not all values are finite in {listed(wrong)}')
 
 
+def is_plain(node: ast.AST) -> bool:
+    """Whether a part of a config is a value, and no code."""
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+        return node.id == 'dict'
+    return isinstance(node, PLAIN)
+
+
 def read_config(content: Dict[str, Any], path: Optional[str]) -> Optional[Config]:
-    """The config of a model: the given one, or that in its checkpoint, if any."""
+    """The config of a model: the given one, or that in its checkpoint, if any.
+
+    Raises:
+        ValueError: If that in the checkpoint is code, and not trusted.
+    """
     if path is not None:
         return Config.fromfile(path)
     text = content.get('meta', {}).get('cfg')
-    return Config.fromstring(text, '.py') if text else None
+    if not text:
+        return None
+    if os.environ.get(TRUST) != '1' and not all(map(is_plain, ast.walk(ast.parse(text)))):
+        raise ValueError('its config could run any code; --trust says that you trust its origin')
+    return Config.fromstring(text, '.py')
 
 
 def config_text(cfg: Config) -> str:
@@ -192,6 +217,7 @@ def main() -> None:
     """Publish."""
     parser = build_parser()
     args = parser.parse_args()
+    protect(args)
     try:
         publish(args)
     except (OSError, ValueError) as error:

@@ -11,6 +11,8 @@ from networks import Network, State, classifier
 from renaming import listed, rename
 from trunks import imagenet_trunk
 
+from mmdia.apis.command_line import add_trust_argument, protect
+
 TRUNK = {
     '{stem}.{tensor}': '{stem}.{tensor}',
     'layer{stage}.{block}.{layer}.{tensor}': 'layer{stage}.{block}.{layer}.{tensor}',
@@ -72,7 +74,9 @@ def main() -> None:
     parser.add_argument(
         '--trunk-only', action='store_true', help='leave out interactions, classifier and heads'
     )
+    add_trust_argument(parser)
     args = parser.parse_args()
+    protect(args)
     try:
         content = read_checkpoint(args.source)
         with naming(args.source):

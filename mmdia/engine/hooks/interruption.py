@@ -10,6 +10,7 @@ from typing import Any, Dict, Optional
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_rank, get_world_size, is_main_process
 from mmengine.hooks import Hook
+from mmengine.optim import BaseOptimWrapper
 from mmengine.runner import Runner
 
 from mmdia.registry import HOOKS
@@ -24,6 +25,12 @@ def resume_command() -> str:
     """The command of this process, with the option that resumes."""
     words = [sys.executable, *sys.argv]
     return shlex.join(words if '--resume' in words else [*words, '--resume'])
+
+
+def has_gradients(wrapper: BaseOptimWrapper) -> bool:
+    """Whether gradients are accumulated, which no checkpoint holds."""
+    # Wrappers of several optimizers do not count.
+    return hasattr(wrapper, 'inner_count') and not wrapper.should_update()
 
 
 def state_size(value: Any) -> int:
@@ -41,14 +48,15 @@ def state_size(value: Any) -> int:
 class InterruptionHook(Hook):
     """Saves a checkpoint when the process is asked to stop, and exits.
 
-    At SIGINT (Ctrl-C) or SIGTERM (Slurm, Kubernetes) the iteration is brought
-    to its end, ``interrupted.pth`` is saved in the work dir as the latest
-    checkpoint, and the process exits with 128 plus the signal's number. A
-    second signal stops at once. In a distributed run one process that is asked
-    stops all.
+    At SIGINT (Ctrl-C) or SIGTERM (Slurm, Kubernetes) the iteration, and any
+    accumulation of gradients, is brought to its end, ``interrupted.pth`` is
+    saved in the work dir as the latest checkpoint, and the process exits with
+    128 plus the signal's number. A second signal stops at once. In a
+    distributed run one process that is asked stops all.
 
-    With :class:`ResumableTrainLoop` a resumed run goes on in the middle of the
-    epoch; with other loops it repeats the epoch.
+    With :class:`ResumableTrainLoop` and :class:`ResumableIterTrainLoop` a resumed
+    run goes on as if it had not been interrupted; with other loops it repeats the
+    epoch.
 
     Every checkpoint is refused before it is written where the disk has no
     room for it, so that none is cut short.
@@ -93,7 +101,7 @@ class InterruptionHook(Hook):
         outputs: Optional[dict] = None,
     ) -> None:
         """Save and exit if the process is to stop."""
-        if not self._asked_to_stop():
+        if has_gradients(runner.optim_wrapper) or not self._asked_to_stop():
             return
         self._position = dict(batch=batch_idx + 1, states=all_gather_object(random_states()))
         runner.logger.info(f'{signal.Signals(self._signal).name}: saving {FILE_NAME} and stopping')
@@ -118,8 +126,11 @@ class InterruptionHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Continue in the middle of an epoch."""
-        position = checkpoint.get('position')
-        loop = runner.train_loop if runner._resume else None
+        if not runner._resume:
+            return
+        # MMEngine would run it, to compare numbers of GPUs.
+        checkpoint.get('meta', {}).pop('config', None)
+        position, loop = checkpoint.get('position'), runner.train_loop
         if position is None or not isinstance(loop, ResumableTrainLoop):
             return
         states = position['states']
