@@ -166,7 +166,8 @@ def test_compiles_as_one_graph(interaction, depth):
     model = randomize(slim_resnet(interaction, depth)).double().eval()
     compiled = torch.compile(model, fullgraph=True, backend='eager')
     x = images(dtype=torch.float64)
-    torch.testing.assert_close(compiled(x), model(x), rtol=1e-12, atol=0)
+    # Compiled networks compute by the formulas, others faster.
+    torch.testing.assert_close(compiled(x), model(x), rtol=1e-10, atol=1e-12)
 
 
 @torch.no_grad()

@@ -19,9 +19,11 @@ def test_pooling_accumulates_in_single_precision_or_better(dtype):
 
 
 def tensors(state):
-    """All tensors of a state, whatever its structure."""
+    """All tensors of a state, whatever its structure; states hold modules too."""
     if isinstance(state, torch.Tensor):
         return [state]
+    if isinstance(state, torch.nn.Module):
+        return []
     return [t for part in state or () for t in tensors(part)]
 
 
@@ -40,4 +42,4 @@ def test_gates_ignore_autocast(interaction):
     assert all(t.dtype == torch.bfloat16 for t in tensors(state) if t.dim() == 4)
     if interaction in ('mmdia.DIALSTM', 'mmdia.RLA'):
         # Their gates see the branch alone, which is the same in both runs.
-        torch.testing.assert_close(state, expected, rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close(tensors(state), tensors(expected), rtol=1e-6, atol=1e-7)

@@ -194,18 +194,48 @@ class ResidualBlock(BaseModule):
         return self._branch(x, feed)
 
     def _branch(self, x: Tensor, feed: Optional[Tensor]) -> Tensor:
-        for index in range(1, self.num_convs + 1):
-            if index > 1:
-                x = self.act(x)
+        x = self.last_conv(self.body(x, feed))
+        if self.last_norm is not None:
+            x = self.last_norm(x)
+        return self.drop_path(x)
+
+    def body(self, x: Tensor, feed: Optional[Tensor] = None) -> Tensor:
+        """The residual branch up to its last convolution, without that.
+
+        Args:
+            x (Tensor): Input of shape (N, C_in, H, W).
+            feed (Tensor, optional): See :meth:`branch`.
+
+        Returns:
+            Tensor: Input of :attr:`last_conv`.
+        """
+        for index in range(1, self.num_convs):
             x = self.convolve(x, index, feed)
             if self.normalize:
                 x = getattr(self, self.norm_names[index - 1])(x)
-        return self.drop_path(x)
+            x = self.act(x)
+        return self.dropout(x)
+
+    def is_deterministic(self) -> bool:
+        """Whether :meth:`branch` is just its convolutions, norms and activations."""
+        checkpointed = self.with_cp and torch.is_grad_enabled()
+        random = not isinstance(self.drop_path, nn.Identity) and self.training
+        return self.skip_connections and not checkpointed and not random
+
+    @property
+    def last_conv(self) -> nn.Module:
+        """The last convolution of the branch."""
+        return getattr(self, f'conv{self.num_convs}')
+
+    @property
+    def last_norm(self) -> Optional[nn.Module]:
+        """The norm after the last convolution; None where there is none."""
+        if self.preactivation or not self.normalize:
+            return None
+        return getattr(self, self.norm_names[-1])
 
     def convolve(self, x: Tensor, index: int, feed: Optional[Tensor]) -> Tensor:
         """Apply one convolution of the branch."""
-        if index == self.num_convs:
-            x = self.dropout(x)
         x = getattr(self, f'conv{index}')(x)
         return x + feed if index == 1 and feed is not None else x
 

@@ -32,6 +32,8 @@ class PreActivationBlock(ResidualBlock):
         for index in range(1, self.num_convs + 1):
             if index > 1 or not activated:
                 x = self.preactivate(x, index)
+            if index == self.num_convs:
+                x = self.dropout(x)
             x = self.convolve(x, index, feed)
         return self.drop_path(x)
 

@@ -59,6 +59,5 @@ class Stage(BaseModule):
         interaction = self.interaction if interaction is None else interaction
         state = interaction.begin(state)
         for i, block in enumerate(self.blocks(), self.first_index):
-            branch, identity = block(x, interaction.feed(state, i))
-            x, state = interaction(branch, identity, state, i)
+            x, state = interaction.run(block, x, state, i)
         return x, state

@@ -129,4 +129,5 @@ def update_memory(input_gate: Tensor, forget_gate: Tensor, new: Tensor, memory: 
     Returns:
         Tensor: ``sigmoid(f) * c + sigmoid(i) * tanh(g)`` of shape (N, C).
     """
-    return torch.sigmoid(forget_gate) * memory + torch.sigmoid(input_gate) * torch.tanh(new)
+    kept = torch.sigmoid(forget_gate) * memory
+    return torch.addcmul(kept, torch.sigmoid(input_gate), torch.tanh(new))

@@ -25,7 +25,7 @@ class Enhancement(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale and shift vectors of shape (N, channels)."""
-        return self.weight * x + self.bias
+        return torch.addcmul(self.bias, self.weight, x)
 
 
 @MODELS.register_module()
@@ -79,8 +79,12 @@ class LightCell(RecurrentCell):
     def gates(self, x: Tensor, hidden: Tensor, memory: Tensor) -> Tensor:
         """See :meth:`RecurrentCell.gates`."""
         z = torch.relu(self.reduction(self.input_scale(x) + self.hidden_scale(hidden)))
-        z = z.repeat_interleave(self.ratio, dim=1)
-        return torch.cat([scale(z) for scale in self.gate_scales], dim=1)
+        weights, biases = (
+            torch.stack([getattr(scale, name) for scale in self.gate_scales])
+            for name in ('weight', 'bias')
+        )
+        weights, biases = (p.unflatten(1, (-1, self.ratio)) for p in (weights, biases))
+        return torch.addcmul(biases, weights, z[:, None, :, None]).flatten(1)
 
     def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:
         """See :meth:`RecurrentCell.step`; the gates are i, f, g, o."""

@@ -116,6 +116,23 @@ class LayerInteraction(BaseModule):
         """
         return self.act(identity + branch), state
 
+    def run(self, block: nn.Module, x: Tensor, state: Any, index: int) -> Tuple[Tensor, Any]:
+        """Compute a block and combine its halves.
+
+        Interactions override it where they can do with less than both halves.
+
+        Args:
+            block (ResidualBlock): The block.
+            x (Tensor): Its input, of shape (N, C_in, H, W).
+            state (Any): See :meth:`forward`.
+            index (int): See :meth:`forward`.
+
+        Returns:
+            Tuple[Tensor, Any]: See :meth:`forward`.
+        """
+        branch, identity = block(x, self.feed(state, index))
+        return self(branch, identity, state, index)
+
     def init_weights(self) -> None:
         """Initialize the weights, once."""
         if self.is_init:

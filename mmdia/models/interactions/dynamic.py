@@ -1,13 +1,15 @@
 """Dynamic layer attention: what a block attends to is refreshed on the way."""
 
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
+import torch
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 
-from ..cells import DSUCell, State, build_cell
-from ..utils import global_avg_pool, scale_channels
+from ..cells import DSUCell, build_cell
+from ..ops import unroll
+from ..utils import global_avg_pool
 from .full_attention import Memory, MRLABase
 from .light_attention import MRLALight
 
@@ -62,27 +64,16 @@ class DLALight(MRLALight):
             else None
         )
 
-    def refresh(self, identity: Tensor, state: State) -> Tensor:
-        """Renew the shortcut in the context of the current block.
-
-        Args:
-            identity (Tensor): Shortcut of shape (N, C, H, W).
-            state (Tuple[Tensor, Tensor]): The cell's state after the block.
-
-        Returns:
-            Tensor: Renewed shortcut of shape (N, C, H, W).
-        """
-        gate, _ = self.cell(global_avg_pool(identity), state)
-        refreshed = scale_channels(identity, gate)
-        return refreshed if self.excite is None else refreshed + self.excite(identity)
-
     def forward(
-        self, branch: Tensor, identity: Tensor, state: Optional[State], index: int
-    ) -> Tuple[Tensor, State]:
-        """See :meth:`LayerInteraction.forward`; the state is (h, c)."""
+        self, branch: Tensor, identity: Tensor, state: Optional[Any], index: int
+    ) -> Tuple[Tensor, Any]:
+        """See :meth:`LayerInteraction.forward`; the state is the cell, and its (h, c)."""
         x = self.act(identity + branch)
-        state = self.cell(global_avg_pool(x), state)
-        return x + self.attentions[index](x, self.refresh(identity, state)), state
+        pooled = global_avg_pool(x)
+        cell, state = (unroll(self.cell), None) if state is None else state
+        state = cell(pooled, state)
+        gate, _ = cell(global_avg_pool(identity), state)
+        return self.attentions[index](x, pooled, identity, gate, self.excite), (cell, state)
 
 
 @MODELS.register_module()
@@ -125,20 +116,16 @@ class DLABase(MRLABase):
         super().__init__(channels, num_blocks, **kwargs)
         self.cell = DSUCell(channels, ratio=ratio) if cell is None else build_cell(cell, channels)
 
-    def refresh(self, memory: Memory, x: Tensor) -> Memory:
+    def refresh(self, memory: Memory, pooled: Tensor) -> Memory:
         """See :meth:`MRLABase.refresh`."""
-        state = self.cell(global_avg_pool(x), memory.cell)
+        cell, state = (unroll(self.cell), None) if memory.cell is None else memory.cell
+        state = cell(pooled, state)
+        memory = memory._replace(cell=(cell, state))
         length = len(memory.values)
-        context = tuple(s.repeat(length, 1) for s in state)
-
-        def gate(vectors: Tensor) -> Tensor:
-            hidden, _ = self.cell(vectors.flatten(0, 1), context)
-            return hidden.unflatten(0, (length, -1))
-
         if length == 0:
-            return memory._replace(cell=state)
-        return memory._replace(
-            keys=memory.keys * gate(memory.keys),
-            gains=memory.gains * gate(memory.gains * memory.pooled),
-            cell=state,
-        )
+            return memory
+        vectors = torch.cat((memory.keys, memory.gains * memory.pooled))
+        context = tuple(s.repeat(2 * length, 1) for s in state)
+        gates, _ = cell(vectors.flatten(0, 1), context)
+        key_gates, value_gates = gates.unflatten(0, vectors.shape[:2]).split(length)
+        return memory._replace(keys=memory.keys * key_gates, gains=memory.gains * value_gates)

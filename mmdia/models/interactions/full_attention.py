@@ -4,12 +4,11 @@ from typing import NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mmdia.registry import MODELS
 
-from ..cells import State
-from ..utils import full_precision, global_avg_pool, scale_channels
+from ..ops import Kept, keep, weighted_sum
+from ..utils import full_precision, global_avg_pool
 from .layer_attention import LayerAttention, LayerAttentionUnit
 
 
@@ -17,19 +16,19 @@ class Memory(NamedTuple):
     """What is kept of the blocks of a stage, t of them so far.
 
     Args:
-        values (Tuple[Tensor]): The values, t maps of shape (N, C, H, W).
+        values (Tuple[Kept]): The values, t maps of shape (N, C, H, W).
         keys (Tensor): The keys, of shape (t, N, C).
         pooled (Tensor): The values' means over height and width, of shape
             (t, N, C).
         gains (Tensor): Factors of the values, of shape (t, N, C).
-        cell (Tuple[Tensor, Tensor], optional): State of the recurrent cell.
+        cell (Tuple, optional): The recurrent cell, and its state (h, c).
     """
 
-    values: Tuple[Tensor, ...]
+    values: Tuple[Kept, ...]
     keys: Tensor
     pooled: Tensor
     gains: Tensor
-    cell: Optional[State] = None
+    cell: Optional[Tuple[nn.Module, Tuple[Tensor, Tensor]]] = None
 
 
 def empty_memory(key: Tensor) -> Memory:
@@ -51,26 +50,11 @@ def remember(memory: Memory, key: Tensor, value: Tensor) -> Memory:
     """
     pooled = global_avg_pool(value).to(key.dtype)
     return memory._replace(
-        values=(*memory.values, value),
+        values=(*memory.values, keep(value)),
         keys=torch.cat((memory.keys, key[None])),
         pooled=torch.cat((memory.pooled, pooled[None])),
         gains=torch.cat((memory.gains, torch.ones_like(key)[None])),
     )
-
-
-def weighted_sum(weights: Tensor, *values: Tensor) -> Tensor:
-    """Sum of maps, each channel with a weight.
-
-    Args:
-        weights (Tensor): Weights of shape (t, N, C).
-        *values (Tensor): t maps of shape (N, C, H, W).
-
-    Returns:
-        Tensor: The sum, of shape (N, C, H, W).
-    """
-    # Stacked along the batch, maps keep their memory format.
-    weighted = scale_channels(torch.cat(values), weights.flatten(0, 1))
-    return weighted.unflatten(0, weights.shape[:2]).sum(0)
 
 
 class FullLayerAttention(LayerAttentionUnit):
@@ -98,32 +82,22 @@ class FullLayerAttention(LayerAttentionUnit):
         else:
             self.register_buffer('scale', scale)
 
-    def forward(self, query: Tensor, memory: Memory) -> Tensor:
-        """Compute the term that the block adds to its output.
+    def forward(self, x: Tensor, query: Tensor, memory: Memory) -> Tensor:
+        """Add attention to the output of a plain block.
 
         Args:
+            x (Tensor): Output of the plain block, of shape (N, C, H, W).
             query (Tensor): The block's query of shape (N, C).
             memory (Memory): What is kept of all blocks, this one included.
 
         Returns:
-            Tensor: The term, of shape (N, C, H, W).
+            Tensor: Output of the block, of shape (N, C, H, W).
         """
         with full_precision(query):
             weights = self.scores(query, memory.keys).softmax(0)
             weights = self.per_channel(weights) * memory.gains
-        if self.training and torch.is_grad_enabled():
-            # Stacked again in the backward pass: each value is kept once, not once a block.
-            attended = checkpoint(
-                weighted_sum,
-                weights,
-                *memory.values,
-                use_reentrant=False,
-                preserve_rng_state=False,
-            )
-        else:
-            attended = weighted_sum(weights, *memory.values)
-        attended = torch.relu(self.norm(attended))
-        return self.drop_path(self.scale.to(attended.dtype) * attended)
+        attended = torch.relu_(self.norm(weighted_sum(weights, memory.values)))
+        return torch.addcmul(x, self.drop_path(attended), self.scale.to(attended.dtype))
 
 
 @MODELS.register_module()
@@ -148,12 +122,13 @@ class MRLABase(LayerAttention):
         """See :meth:`LayerAttention.build_unit`."""
         return FullLayerAttention(*args, learn_scale=self.identity_init)
 
-    def refresh(self, memory: Memory, x: Tensor) -> Memory:
+    def refresh(self, memory: Memory, pooled: Tensor) -> Memory:
         """Renew what is kept of earlier blocks; here it stays as it is.
 
         Args:
             memory (Memory): What is kept of earlier blocks.
-            x (Tensor): Output of the plain block, of shape (N, C, H, W).
+            pooled (Tensor): Mean of the output of the plain block, of shape
+                (N, C).
 
         Returns:
             Memory: What to attend to.
@@ -166,10 +141,11 @@ class MRLABase(LayerAttention):
         """See :meth:`LayerInteraction.forward`; the state is a :class:`Memory`."""
         attention = self.attentions[index]
         x = self.act(identity + branch)
-        query, key = attention.query_and_key(x)
+        pooled = global_avg_pool(x)
+        query, key = attention.query_and_key(pooled)
         earlier = empty_memory(key) if state is None else state
-        memory = remember(self.refresh(earlier, x), key, attention.value(x))
-        return x + attention(query, memory), memory
+        memory = remember(self.refresh(earlier, pooled), key, attention.value(x))
+        return attention(x, query, memory), memory
 
     def init_identity(self) -> None:
         """Zero the scales, so that the attention adds nothing."""

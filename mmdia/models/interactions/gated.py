@@ -1,9 +1,13 @@
 """What interactions that gate the branch have in common."""
 
-import torch
-from torch import Tensor
+from typing import Any, Optional, Tuple
 
-from ..utils import scale_channels
+import torch
+from torch import Tensor, nn
+
+from ..ops import Normalized, can_normalize, gated_sum, normalize
+from ..ops.eager import is_eager
+from ..utils import global_avg_pool
 from .base import LayerInteraction
 
 
@@ -27,18 +31,25 @@ class GatedInteraction(LayerInteraction):
         super().__init__(*args, **kwargs)
         self.register_buffer('gate_scale', torch.ones(()))
 
-    def join(self, branch: Tensor, identity: Tensor, gate: Tensor) -> Tensor:
+    def join(
+        self,
+        branch: Tensor,
+        identity: Tensor,
+        gate: Tensor,
+        source: Optional[Normalized] = None,
+    ) -> Tensor:
         """Add the gated branch to the shortcut.
 
         Args:
             branch (Tensor): Output of the branch, of shape (N, C, H, W).
             identity (Tensor): Output of the shortcut, of the same shape.
             gate (Tensor): Gate of shape (N, C), or (N, 1) for all channels.
+            source (Normalized, optional): See :func:`gated_sum`.
 
         Returns:
             Tensor: Output of the block, of shape (N, C, H, W).
         """
-        return self.act(identity + scale_channels(branch, self.gate_scale * gate))
+        return gated_sum(branch, identity, self.gate_scale * gate, self.act, source)
 
     def neutralize(self) -> None:
         """Zero the last linear layers of the gate."""
@@ -48,3 +59,50 @@ class GatedInteraction(LayerInteraction):
         """See :meth:`LayerInteraction.init_identity`."""
         self.neutralize()
         self.gate_scale.fill_(1 / self.neutral_gate)
+
+
+class PooledGate(GatedInteraction):
+    """Base of interactions whose gate depends on nothing but the branch's mean.
+
+    ``out = act(identity + gate * branch)`` with ``gate, state = gate(GAP(branch),
+    state, index)``; see :meth:`gate`.
+
+    Attributes:
+        reads_mean_only (bool): Whether that is so; it may be a matter of
+            arguments. Otherwise ``forward`` has to be overridden.
+    """
+
+    reads_mean_only = True
+
+    def gate(self, pooled: Tensor, state: Any, index: int) -> Tuple[Tensor, Any]:
+        """Compute the gate of a block.
+
+        Args:
+            pooled (Tensor): The branch's mean over height and width, of shape
+                (N, C).
+            state (Any): What the block before returned as state.
+            index (int): Number of the block within the scope, from 0.
+
+        Returns:
+            Tuple[Tensor, Any]: Gate of shape (N, C) or (N, 1), and the state
+            for the next block.
+        """
+        raise NotImplementedError
+
+    def forward(
+        self, branch: Tensor, identity: Tensor, state: Any, index: int
+    ) -> Tuple[Tensor, Any]:
+        """See :meth:`LayerInteraction.forward`."""
+        gate, state = self.gate(global_avg_pool(branch), state, index)
+        return self.join(branch, identity, gate), state
+
+    def run(self, block: nn.Module, x: Tensor, state: Any, index: int) -> Tuple[Tensor, Any]:
+        """See :meth:`LayerInteraction.run`; the branch is not kept for the backward pass."""
+        norm = block.last_norm
+        if not (
+            self.reads_mean_only and is_eager() and can_normalize(norm) and block.is_deterministic()
+        ):
+            return super().run(block, x, state, index)
+        source = normalize(norm, block.last_conv(block.body(x)))
+        gate, state = self.gate(global_avg_pool(source.map), state, index)
+        return self.join(source.map, block.shortcut(x), gate, source), state

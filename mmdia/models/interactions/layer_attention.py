@@ -3,6 +3,8 @@
 import math
 from typing import Optional, Tuple, Union
 
+import torch
+import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule, ModuleList
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from mmdia.utils import check_int
 
-from ..utils import channel_kernel_size, full_precision, global_avg_pool
+from ..utils import channel_kernel_size, full_precision
 from .base import LayerInteraction
 
 
@@ -57,18 +59,20 @@ class LayerAttentionUnit(BaseModule):
         self.norm = build_norm_layer(norm_cfg, channels)[1]
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
 
-    def query_and_key(self, x: Tensor) -> Tuple[Tensor, Tensor]:
+    def query_and_key(self, pooled: Tensor) -> Tuple[Tensor, Tensor]:
         """Query and key of a block.
 
         Args:
-            x (Tensor): Output of the plain block, of shape (N, C, H, W).
+            pooled (Tensor): Mean of the output of the plain block, of shape
+                (N, C).
 
         Returns:
             Tuple[Tensor, Tensor]: Query and key of shape (N, C) each.
         """
-        with full_precision(x):
-            pooled = global_avg_pool(x).to(self.query.weight.dtype)[:, None]
-            return self.query(pooled)[:, 0], self.key(pooled)[:, 0]
+        with full_precision(pooled):
+            weights = torch.cat((self.query.weight, self.key.weight))
+            pooled = pooled.to(weights.dtype)[:, None]
+            return F.conv1d(pooled, weights, padding=self.query.padding).unbind(1)
 
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
         """Scaled products of a query with keys, head by head.

@@ -1,13 +1,20 @@
 """Layer attention in its light form: a block attends to itself and the layer before."""
 
-from typing import Any, Tuple
+from typing import Any, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 
-from ..utils import full_precision, scale_channels
+from ..ops import (
+    affine_of,
+    can_convolve_samples,
+    can_normalize,
+    central_weights,
+    convolve_samples,
+)
+from ..utils import full_precision, global_avg_pool, scale_channels
 from .layer_attention import LayerAttention, LayerAttentionUnit
 
 
@@ -27,22 +34,67 @@ class LightLayerAttention(LayerAttentionUnit):
         super().__init__(channels, *args, **kwargs)
         self.previous_weight = nn.Parameter(torch.randn(channels, 1, 1))
 
-    def forward(self, x: Tensor, previous: Tensor) -> Tensor:
-        """Compute the term that the block adds to its output.
+    def forward(
+        self,
+        x: Tensor,
+        pooled: Tensor,
+        shortcut: Tensor,
+        gate: Optional[Tensor] = None,
+        excite: Optional[nn.Conv2d] = None,
+    ) -> Tensor:
+        """Add attention to the output of a plain block.
+
+        What stands for the layer before is ``gate * shortcut + excite(shortcut)``.
 
         Args:
             x (Tensor): Output of the plain block, of shape (N, C, H, W).
-            previous (Tensor): What stands for the earlier layers, of the same
-                shape.
+            pooled (Tensor): Its mean over height and width, of shape (N, C).
+            shortcut (Tensor): Shortcut of the block, of shape (N, C, H, W).
+            gate (Tensor, optional): Gate of the shortcut, of shape (N, C).
+                Defaults to 1.
+            excite (nn.Conv2d, optional): Depthwise convolution of the
+                shortcut. Defaults to None.
 
         Returns:
-            Tensor: The term, of the same shape.
+            Tensor: Output of the block, of shape (N, C, H, W).
         """
         with full_precision(x):
-            weight = torch.sigmoid(self.scores(*self.query_and_key(x)))
-        own = scale_channels(self.value(x), self.per_channel(weight))
-        earlier = self.previous_weight.to(previous.dtype) * previous
-        return self.drop_path(self.norm(own + earlier))
+            weight = self.per_channel(torch.sigmoid(self.scores(*self.query_and_key(pooled))))
+        if can_convolve_samples(x, shortcut):
+            return self.fold(x, weight, shortcut, gate, excite)
+        earlier = shortcut if gate is None else scale_channels(shortcut, gate)
+        if excite is not None:
+            earlier = earlier + excite(shortcut)
+        earlier = self.previous_weight.to(earlier.dtype) * earlier
+        return x + self.drop_path(self.norm(scale_channels(self.value(x), weight) + earlier))
+
+    def fold(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        shortcut: Tensor,
+        gate: Optional[Tensor],
+        excite: Optional[nn.Conv2d],
+    ) -> Tensor:
+        """Do the same by two depthwise convolutions, of kernels that hold all factors.
+
+        In evaluation they hold the norm and the sum with ``x`` as well.
+        """
+        size = self.value.kernel_size[0]
+        own = weight[:, :, None, None] * self.value.weight[:, 0]
+        earlier = central_weights(torch.ones_like(weight) if gate is None else gate, size)
+        if excite is not None:
+            earlier = earlier + excite.weight[:, 0]
+        earlier = earlier * self.previous_weight
+        bias = None
+        folds_norm = not self.norm.training and not torch.is_grad_enabled()
+        if folds_norm and can_normalize(self.norm):
+            scale, bias = affine_of(self.norm, self.norm.running_mean, self.norm.running_var)
+            own = own * scale[:, None, None] + central_weights(torch.ones_like(scale), size)
+            earlier = earlier * scale[:, None, None]
+            bias = bias.expand_as(weight)
+        term = convolve_samples((x, own), (shortcut, earlier), bias=bias)
+        return term if bias is not None else x + self.drop_path(self.norm(term))
 
 
 @MODELS.register_module()
@@ -73,7 +125,7 @@ class MRLALight(LayerAttention):
     ) -> Tuple[Tensor, Any]:
         """See :meth:`LayerInteraction.forward`; there is no state."""
         x = self.act(identity + branch)
-        return x + self.attentions[index](x, identity), state
+        return self.attentions[index](x, global_avg_pool(x), identity), state
 
     def init_identity(self) -> None:
         """Zero the norms' weights, so that the attention adds nothing."""

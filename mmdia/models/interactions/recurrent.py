@@ -9,13 +9,13 @@ from mmdia.registry import MODELS
 from mmdia.utils import check_int
 
 from ..cells import DIACell, LightCell, RecurrentCell, StackedCell, build_cell
-from ..utils import global_avg_pool
-from .gated import GatedInteraction
+from ..ops import unroll
+from .gated import PooledGate
 
 Cell = Union[RecurrentCell, StackedCell]
 
 
-class RecurrentGate(GatedInteraction):
+class RecurrentGate(PooledGate):
     """A cell reads the blocks of a stage and returns the gates of their channels.
 
     ``h, c = cell(GAP(branch), (h, c))``, ``out = act(identity + branch * h)``.
@@ -44,6 +44,7 @@ class RecurrentGate(GatedInteraction):
         self.cell = cell
         self.neutral_gate = cell.neutral_output
         self.norms = None
+        self.reads_mean_only = not extra_norm
         if extra_norm:
             norms = (build_norm_layer(self.norm_cfg, channels)[1] for _ in range(num_blocks))
             self.norms = nn.ModuleList(norms)
@@ -56,11 +57,16 @@ class RecurrentGate(GatedInteraction):
     def forward(
         self, branch: Tensor, identity: Tensor, state: Optional[Any], index: int
     ) -> Tuple[Tensor, Any]:
-        """See :meth:`LayerInteraction.forward`; the state is the cell's, (h, c)."""
+        """See :meth:`LayerInteraction.forward`; the state is the cell, and its (h, c)."""
         if self.norms is not None:
             branch = self.norms[index](branch)
-        state = self.cell(global_avg_pool(branch), state)
-        return self.join(branch, identity, state[0]), state
+        return super().forward(branch, identity, state, index)
+
+    def gate(self, pooled: Tensor, state: Optional[Any], index: int) -> Tuple[Tensor, Any]:
+        """See :meth:`PooledGate.gate`."""
+        cell, state = (unroll(self.cell), None) if state is None else state
+        state = cell(pooled, state)
+        return state[0], (cell, state)
 
     def neutralize(self) -> None:
         """See :meth:`GatedInteraction.neutralize`."""

@@ -13,6 +13,7 @@ from mmdia.utils import check_int
 
 from ..attentions import build_attention
 from ..cells import LSTMCell, State
+from ..ops import unroll
 from ..utils import (
     BottleneckMLP,
     full_precision,
@@ -20,7 +21,7 @@ from ..utils import (
     reduce_channels,
     scale_channels,
 )
-from .gated import GatedInteraction
+from .gated import PooledGate
 
 CONTEXTS = ('gap', 'gmp', 'gap+mlp', 'gmp+mlp')
 MLP_RATIO = 16
@@ -53,7 +54,7 @@ def resample_channels(x: Tensor, channels: int, upsample: str = 'nearest') -> Te
 
 
 @MODELS.register_module()
-class RLA(GatedInteraction):
+class RLA(PooledGate):
     """Recurrent Layer Attention: an LSTM along the whole network weighs blocks.
 
     ``h, c = lstm(resample(GAP(branch)), (h, c))``,
@@ -153,6 +154,9 @@ class RLA(GatedInteraction):
                 BottleneckMLP(c, max(c // MLP_RATIO, 1), c) for c in block_channels
             )
         self.neutral_gate = 0.5  # sigmoid(0)
+        self.reads_mean_only = (
+            context.startswith('gap') and attention is None and position == 'branch'
+        )
         self.attentions = None
         if attention is not None:
             self.attentions = ModuleList(
@@ -160,31 +164,24 @@ class RLA(GatedInteraction):
             )
             self.neutral_gate *= self.attentions[0].neutral_gate
 
-    def summarize(self, x: Tensor, index: int) -> Tensor:
-        """What the LSTM reads of a block.
-
-        Args:
-            x (Tensor): Feature map of shape (N, C, H, W).
-            index (int): Number of the block.
-
-        Returns:
-            Tensor: Context of shape (N, context_channels).
-        """
-        with full_precision(x):
-            pooled = global_avg_pool(x) if self.context.startswith('gap') else x.amax((2, 3))
+    def gate(self, pooled: Tensor, state: Optional[State], index: int) -> Tuple[Tensor, State]:
+        """See :meth:`PooledGate.gate`; what is pooled may be maxima too."""
+        with full_precision(pooled):
             if self.context_mlps is not None:
                 mlp = self.context_mlps[index]
                 pooled = mlp(pooled.to(mlp[0].weight.dtype))
-            return resample_channels(pooled, self.context_channels, self.upsample)
+            context = resample_channels(pooled, self.context_channels, self.upsample)
+            cell, state = (unroll(self.cell), None) if state is None else state
+            state = cell(context, state)
+            return torch.sigmoid(self.heads[index](state[0])), (cell, state)
 
     def forward(
         self, branch: Tensor, identity: Tensor, state: Optional[State], index: int
     ) -> Tuple[Tensor, State]:
         """See :meth:`LayerInteraction.forward`; the state is (h, c)."""
         volume = branch if self.position == 'branch' else identity + branch
-        state = self.cell(self.summarize(volume, index), state)
-        with full_precision(branch):
-            alpha = torch.sigmoid(self.heads[index](state[0]))
+        pooled = global_avg_pool(volume) if self.context.startswith('gap') else volume.amax((2, 3))
+        alpha, state = self.gate(pooled, state, index)
         if self.attentions is not None:
             volume = self.attentions[index](volume)
         if self.position == 'branch':
