@@ -80,20 +80,22 @@ class LightLayerAttention(LayerAttentionUnit):
 
         In evaluation they hold the norm and the sum with ``x`` as well.
         """
-        size = self.value.kernel_size[0]
-        own = weight[:, :, None, None] * self.value.weight[:, 0]
-        earlier = central_weights(torch.ones_like(weight) if gate is None else gate, size)
-        if excite is not None:
-            earlier = earlier + excite.weight[:, 0]
-        earlier = earlier * self.previous_weight
+        factor = self.previous_weight.flatten()
         bias = None
-        folds_norm = not self.norm.training and not torch.is_grad_enabled()
-        if folds_norm and can_normalize(self.norm):
+        if can_normalize(self.norm) and not (self.norm.training or torch.is_grad_enabled()):
             scale, bias = affine_of(self.norm, self.norm.running_mean, self.norm.running_var)
-            own = own * scale[:, None, None] + central_weights(torch.ones_like(scale), size)
-            earlier = earlier * scale[:, None, None]
             bias = bias.expand_as(weight)
-        term = convolve_samples((x, own), (shortcut, earlier), bias=bias)
+            weight, factor = weight * scale, factor * scale
+        own = weight[:, :, None, None] * self.value.weight[:, 0]
+        if bias is not None:
+            own[:, :, 1, 1].add_(1)
+        gated = factor.expand_as(weight) if gate is None else factor * gate
+        if excite is None:
+            term = convolve_samples((x, own), bias=bias)
+            term = torch.addcmul(term, shortcut, gated[:, :, None, None].to(x.dtype))
+        else:
+            earlier = excite.weight[:, 0] * factor[:, None, None] + central_weights(gated, 3)
+            term = convolve_samples((x, own), (shortcut, earlier), bias=bias)
         return term if bias is not None else x + self.drop_path(self.norm(term))
 
 

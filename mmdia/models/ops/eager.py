@@ -1,9 +1,17 @@
 """Where hand-written backward passes can be used."""
 
+from typing import Optional, Type
+
 import torch
+from torch import nn
 
 
 def is_eager() -> bool:
     """Whether operators run one by one, neither compiled nor traced nor exported."""
     compiling = hasattr(torch.compiler, 'is_compiling') and torch.compiler.is_compiling()
     return not compiling and not torch.jit.is_tracing()
+
+
+def is_bare(module: Optional[nn.Module], cls: Type[nn.Module]) -> bool:
+    """Whether a module does what its class says: no subclass, and no hooks."""
+    return type(module) is cls and not module._forward_hooks and not module._forward_pre_hooks

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from ..utils import sum_pixels
 from .eager import is_eager
 from .normalization import Normalized
 
@@ -33,20 +34,22 @@ class GatedSum(torch.autograd.Function):
             ctx (FunctionCtx): Context of the backward pass.
             branch (Tensor): Branch of shape (N, C, H, W).
             identity (Tensor): Shortcut of the same shape.
-            gate (Tensor): Gate of shape (N, C, 1, 1) or (N, 1, 1, 1).
+            gate (Tensor): Gate of shape (N, C) or (N, 1).
             rectify (bool): Whether a ReLU follows.
-            source (Tuple[Tensor], optional): Map x, scale and shift such that
-                the branch is ``x * scale + shift``; the branch is overwritten.
+            source (Tuple[Tensor], optional): Map x, and scale and shift of its
+                channels such that the branch is ``x * scale + shift``. The
+                branch is overwritten.
 
         Returns:
             Tensor: The sum, of shape (N, C, H, W).
         """
+        factor = gate.to(branch.dtype)[:, :, None, None]
         if source is None:
-            out = torch.addcmul(identity, branch, gate)
+            out = torch.addcmul(identity, branch, factor)
             kept = (branch,)
         else:
             ctx.mark_dirty(branch)
-            out = torch.addcmul(identity, branch, gate, out=branch)
+            out = torch.addcmul(identity, branch, factor, out=branch)
             kept = source
         if rectify:
             out = out.relu_()
@@ -62,17 +65,13 @@ class GatedSum(torch.autograd.Function):
         if ctx.rectify:
             grad = torch.ops.aten.threshold_backward(grad, out, 0)
         product = grad * x
-        grad_gate = product.flatten(2).sum(2)[:, :, None, None]
+        grad_gate = sum_pixels(product)
         if affine:
             scale, shift = affine
-            grad_gate = grad_gate * scale + grad.flatten(2).sum(2)[:, :, None, None] * shift
-        return (
-            torch.mul(grad, gate, out=product),
-            grad,
-            grad_gate.sum_to_size(gate.shape),
-            None,
-            None,
-        )
+            grad_gate = grad_gate * scale + sum_pixels(grad) * shift
+        grad_gate = grad_gate.sum_to_size(gate.shape).to(gate.dtype)
+        grad_branch = torch.mul(grad, gate.to(grad.dtype)[:, :, None, None], out=product)
+        return grad_branch, grad, grad_gate, None, None
 
 
 def gated_sum(
@@ -95,12 +94,11 @@ def gated_sum(
     Returns:
         Tensor: ``act(identity + branch * gate)``, of shape (N, C, H, W).
     """
+    if is_eager() and torch.is_grad_enabled() and branch.dtype == identity.dtype:
+        rectify = isinstance(act, nn.ReLU)
+        affine = None if source is None else source.affine()
+        out = GatedSum.apply(branch, identity, gate, rectify, affine)
+        return out if rectify else act(out)
     gate = gate.to(branch.dtype)[:, :, None, None]
-    if not is_eager() or branch.dtype != identity.dtype:
-        return act(torch.addcmul(identity, branch, gate))
-    if not torch.is_grad_enabled():
-        return act(torch.addcmul(identity, branch, gate, out=None if source is None else branch))
-    affine = None if source is None else source.affine(branch.dtype)
-    rectify = isinstance(act, nn.ReLU)
-    out = GatedSum.apply(branch, identity, gate, rectify, affine)
-    return out if rectify else act(out)
+    overwrite = source is not None and branch.dtype == identity.dtype
+    return act(torch.addcmul(identity, branch, gate, out=branch if overwrite else None))

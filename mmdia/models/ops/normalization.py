@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .eager import is_bare
+
 
 class Normalized(NamedTuple):
     """A normalized map and where it comes from.
@@ -24,21 +26,18 @@ class Normalized(NamedTuple):
     mean: Tensor
     var: Tensor
 
-    def affine(self, dtype: torch.dtype) -> Tuple[Tensor, Tensor, Tensor]:
-        """Maps x, scale and shift such that ``x * scale + shift`` is the normalized map."""
-        scale, shift = affine_of(self.norm, self.mean, self.var)
-        return self.x, scale.to(dtype)[:, None, None], shift.to(dtype)[:, None, None]
+    def affine(self) -> Tuple[Tensor, Tensor, Tensor]:
+        """Map x, scale and shift such that the normalized map is ``x * scale + shift``."""
+        return self.x, *affine_of(self.norm, self.mean, self.var)
 
 
 def can_normalize(norm: Optional[nn.Module]) -> bool:
     """Whether a module is a batch norm that :func:`normalize` stands in for."""
     return (
-        type(norm) is nn.BatchNorm2d
+        is_bare(norm, nn.BatchNorm2d)
         and norm.affine
         and norm.track_running_stats
         and norm.momentum is not None
-        and not norm._forward_hooks
-        and not norm._forward_pre_hooks
     )
 
 
@@ -58,8 +57,8 @@ def normalize(norm: nn.BatchNorm2d, x: Tensor) -> Normalized:
         mean, var = torch.zeros_like(mean), torch.zeros_like(var)
         y = F.batch_norm(x, mean, var, norm.weight, norm.bias, True, 1.0, norm.eps)
         norm.num_batches_tracked.add_(1)
-        norm.running_mean.mul_(1 - norm.momentum).add_(mean, alpha=norm.momentum)
-        norm.running_var.mul_(1 - norm.momentum).add_(var, alpha=norm.momentum)
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(var, norm.momentum)
         count = x.numel() // x.shape[1]
         var = var * ((count - 1) / count)
     else:

@@ -1,14 +1,14 @@
 """Weighted sums of maps that are summed again and again."""
 
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from ..utils import scale_channels
+from ..utils import scale_channels, sum_pixels
 from .eager import is_eager
-from .unrolling import check_count
+from .gathering import Uses
 
 
 class Kept(NamedTuple):
@@ -16,32 +16,12 @@ class Kept(NamedTuple):
 
     Args:
         map (Tensor): The map, of shape (N, C, H, W).
-        grads (List[Tensor]): The gradient so far, and ones for its summands.
-        token (Tensor, optional): Stands for the map in the graph of autograd.
+        uses (Uses, optional): Where sums leave its gradient, a single map to
+            which each of them adds.
     """
 
     map: Tensor
-    grads: List[Tensor]
-    token: Optional[Tensor] = None
-
-
-class Keep(torch.autograd.Function):
-    """Where the gradients of a map from all its sums come together."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, grads: list) -> Tensor:
-        """Return a token, which every sum takes."""
-        ctx.grads = grads
-        return x.new_zeros(())
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: FunctionCtx, count: Tensor) -> Tuple[Tensor, None]:
-        """Return the gradient, to which all sums have contributed."""
-        total, *summands = ctx.grads
-        check_count(len(summands), count)
-        ctx.grads.clear()
-        return total, None
+    uses: Optional[Uses] = None
 
 
 class WeightedSum(torch.autograd.Function):
@@ -52,9 +32,10 @@ class WeightedSum(torch.autograd.Function):
         ctx: FunctionCtx, weights: Tensor, values: Sequence[Kept], *tokens: Tensor
     ) -> Tensor:
         """Compute the sum."""
-        ctx.save_for_backward(weights, *(value.map for value in values))
-        ctx.grads = [value.grads for value in values]
-        return add_up(weights, [value.map for value in values])
+        maps = [value.map for value in values]
+        ctx.save_for_backward(weights, *maps)
+        ctx.uses = [value.uses for value in values]
+        return add_up(weights, maps)
 
     @staticmethod
     @once_differentiable
@@ -63,15 +44,15 @@ class WeightedSum(torch.autograd.Function):
         weights, *maps = ctx.saved_tensors
         grad_weights = torch.empty_like(weights)
         product = torch.empty_like(grad)
-        for i, (x, grads) in enumerate(zip(maps, ctx.grads)):
-            grad_weights[i] = torch.mul(grad, x, out=product).flatten(2).sum(2)
+        for i, (x, uses) in enumerate(zip(maps, ctx.uses)):
+            grad_weights[i] = sum_pixels(torch.mul(grad, x, out=product))
             weight = weights[i].to(grad.dtype)[:, :, None, None]
-            if grads:
-                grads[0].addcmul_(grad, weight)
+            notes = uses.of_this_pass()
+            if notes:
+                notes[0].addcmul_(grad, weight)
             else:
-                grads.append(grad * weight)
-            grads.append(grad.new_ones(()))
-        return grad_weights, None, *(grads[-1] for grads in ctx.grads)
+                notes.append(grad * weight)
+        return grad_weights, None, *(None for _ in maps)
 
 
 def add_up(weights: Tensor, maps: Sequence[Tensor]) -> Tensor:
@@ -92,9 +73,8 @@ def keep(x: Tensor) -> Kept:
         Kept: The map, whose gradient the sums have in common.
     """
     if not (is_eager() and torch.is_grad_enabled() and x.requires_grad):
-        return Kept(x, [])
-    grads: List[Tensor] = []
-    return Kept(x.detach(), grads, Keep.apply(x, grads))
+        return Kept(x)
+    return Kept(x.detach(), Uses(tuple, x))
 
 
 def weighted_sum(weights: Tensor, values: Sequence[Kept]) -> Tensor:
@@ -110,9 +90,8 @@ def weighted_sum(weights: Tensor, values: Sequence[Kept]) -> Tensor:
     Returns:
         Tensor: The sum, of shape (N, C, H, W).
     """
-    tokens = [value.token for value in values]
-    if is_eager() and None not in tokens:
-        return WeightedSum.apply(weights, values, *tokens)
+    if is_eager() and all(value.uses is not None for value in values):
+        return WeightedSum.apply(weights, values, *(value.uses.token for value in values))
     maps = [value.map for value in values]
     if is_eager() and not torch.is_grad_enabled():
         return add_up(weights, maps)

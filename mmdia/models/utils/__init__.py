@@ -2,7 +2,7 @@ from .bottleneck import BottleneckMLP, reduce_channels
 from .checkpointing import checkpoint_module
 from .kernels import channel_kernel_size, check_kernel_size
 from .lookup import arguments, configured_class, registered_names
-from .precision import full_precision, global_avg_pool, scale_channels
+from .precision import full_precision, global_avg_pool, scale_channels, sum_pixels
 from .pretrained import load_pretrained, read_checkpoint
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     'reduce_channels',
     'registered_names',
     'scale_channels',
+    'sum_pixels',
 ]

@@ -42,6 +42,6 @@ class BottleneckMLP(nn.Sequential):
     ) -> None:
         super().__init__(
             nn.Linear(in_channels, mid_channels, bias=bias),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Linear(mid_channels, out_channels, bias=bias),
         )

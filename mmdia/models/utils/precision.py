@@ -31,8 +31,8 @@ def full_precision(x: Tensor) -> ContextManager:
     return torch.autocast(device, enabled=False) if has_autocast(device) else nullcontext()
 
 
-def global_avg_pool(x: Tensor) -> Tensor:
-    """Mean over height and width, accumulated in single precision or better.
+def sum_pixels(x: Tensor) -> Tensor:
+    """Sum over height and width, in single precision or better.
 
     In half precision the sum over a large map overflows.
 
@@ -40,12 +40,24 @@ def global_avg_pool(x: Tensor) -> Tensor:
         x (Tensor): Feature map of shape (N, C, H, W).
 
     Returns:
-        Tensor: Pooled features of shape (N, C), in single precision, or in
-        double precision where ``x`` is.
+        Tensor: Sums of shape (N, C), in single precision, or in double
+        precision where ``x`` is.
     """
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    return x.flatten(2).sum(2, dtype=dtype)
+
+
+def global_avg_pool(x: Tensor) -> Tensor:
+    """Mean over height and width, in single precision or better.
+
+    Args:
+        x (Tensor): Feature map of shape (N, C, H, W).
+
+    Returns:
+        Tensor: Pooled features of shape (N, C); see :func:`sum_pixels`.
+    """
     # The backward pass of a mean would write a whole map of gradients.
-    return x.flatten(2).sum(2, dtype=dtype) / (x.shape[2] * x.shape[3])
+    return sum_pixels(x) / (x.shape[2] * x.shape[3])
 
 
 def scale_channels(x: Tensor, gate: Tensor) -> Tensor:

@@ -1,0 +1,60 @@
+"""Operators that an interaction adds to a block: a guard of speed that needs no clock."""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..helpers import INTERACTIONS, slim_resnet
+
+# The most operators: forward without gradients; forward and backward, of which backward is that of
+# the three blocks. Whoever needs fewer lowers the number, whoever needs more has a reason.
+BUDGET = {
+    'mmdia.BlockAttention': (12, 50),
+    'mmdia.DIALSTM': (26, 314),
+    'mmdia.DIALSTMLight': (29, 370),
+    'mmdia.DLABase': (89, 647),
+    'mmdia.DLALight': (93, 595),
+    'mmdia.LII': (24, 299),
+    'mmdia.LayerAggregation': (8, 79),
+    'mmdia.LayerInteraction': (0, 0),
+    'mmdia.MRLABase': (44, 237),
+    'mmdia.MRLALight': (43, 91),
+    'mmdia.RLA': (29, 304),
+    'mmdia.SharedAttention': (12, 50),
+}
+
+
+class Counter(TorchDispatchMode):
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def operators(interaction, training):
+    """Operators of the third block of a stage: with layer attention they grow by the block."""
+    model = slim_resnet(interaction, depth=50).train(training)
+    stage = model.layer2
+    shared = stage.interaction or model.interaction
+    first, *blocks = stage.blocks()
+    width = 8 * 4
+    x, state = torch.randn(2, width, 12, 12), None
+    with torch.set_grad_enabled(training):
+        out, state = shared.run(first, x, state, stage.first_index)
+        out, state = shared.run(blocks[0], out, state, stage.first_index + 1)
+        out = out.detach().requires_grad_(training)
+        with Counter() as counter:
+            out, state = shared.run(blocks[1], out, state, stage.first_index + 2)
+            if training:
+                out.sum().backward()
+    return counter.count
+
+
+@pytest.mark.parametrize('interaction', INTERACTIONS)
+def test_operators_of_a_block(interaction):
+    added = tuple(
+        operators(interaction, training) - operators('mmdia.LayerInteraction', training)
+        for training in (False, True)
+    )
+    assert all(count <= most for count, most in zip(added, BUDGET[interaction])), added

@@ -1,0 +1,143 @@
+"""What is computed faster than by its formula equals the formula, and keeps less."""
+
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from mmdia.models import DIACell, ResNet
+from mmdia.models.ops import unrolling
+
+from ..helpers import DEPTHS, INTERACTIONS, randomize, slim_resnet
+
+MODES = ('train', 'norm_eval', 'eval')
+
+
+@pytest.fixture
+def by_formula(monkeypatch):
+    """Switch everything off that stands in for a formula."""
+
+    def switch_off():
+        for name, module in list(sys.modules.items()):
+            if name.startswith('mmdia.models') and hasattr(module, 'is_eager'):
+                monkeypatch.setattr(module, 'is_eager', lambda: False)
+
+    return switch_off
+
+
+@pytest.fixture
+def unroll_all(monkeypatch):
+    """Let small layers be unrolled too."""
+    monkeypatch.setattr(unrolling, 'MANY_WEIGHTS', 0)
+
+
+def network(interaction, depth=18, mode='train', **kwargs):
+    torch.manual_seed(0)
+    model = slim_resnet(interaction, depth, norm_eval=mode == 'norm_eval', **kwargs)
+    return randomize(model).double().train(mode != 'eval')
+
+
+def run(model, x):
+    """Outputs, gradients and running statistics of a pass."""
+    x = x.clone().requires_grad_()
+    (out,) = model(x)
+    (out / out.detach().abs().max()).square().mean().backward()
+    gradients = {name: p.grad for name, p in model.named_parameters()}
+    return dict(gradients, **dict(model.named_buffers()), out=out, images=x.grad)
+
+
+@pytest.mark.usefixtures('unroll_all')
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('depth', DEPTHS)
+@pytest.mark.parametrize('interaction', INTERACTIONS)
+@pytest.mark.parametrize('memory_format', (torch.contiguous_format, torch.channels_last))
+def test_fast_paths_equal_the_formulas(interaction, depth, mode, memory_format, by_formula):
+    x = torch.randn(3, 3, 33, 47, dtype=torch.float64).to(memory_format=memory_format)
+    model = network(interaction, depth, mode).to(memory_format=memory_format)
+    fast = run(model, x)
+    with torch.no_grad():
+        fast_inference = model(x)[0] if mode == 'eval' else None
+    by_formula()
+    model = network(interaction, depth, mode).to(memory_format=memory_format)
+    torch.testing.assert_close(fast, run(model, x), rtol=1e-10, atol=1e-12)
+    if mode == 'eval':
+        with torch.no_grad():
+            torch.testing.assert_close(fast_inference, model(x)[0], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize('interaction', ('mmdia.DIALSTM', 'mmdia.RLA', 'mmdia.DIALSTMLight'))
+def test_gated_networks_keep_no_more_maps_than_plain_ones(interaction):
+    def kept(name):
+        model = slim_resnet(name).train()
+        maps = {}
+
+        def pack(tensor):
+            if tensor.dim() == 4 and min(tensor.shape[2:]) > 4:  # no kernels
+                maps[tensor.untyped_storage().data_ptr()] = tensor  # kept, for its address
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            model(torch.randn(2, 3, 160, 160))
+        return len(maps)
+
+    assert kept(interaction) == kept('mmdia.LayerInteraction')
+
+
+@pytest.mark.usefixtures('unroll_all')
+@pytest.mark.parametrize('interaction', ('mmdia.DIALSTM', 'mmdia.DLALight', 'mmdia.DLABase'))
+def test_a_graph_can_be_passed_in_parts_and_again(interaction):
+    model = network(interaction)
+    x = torch.randn(2, 3, 33, 47, dtype=torch.float64, requires_grad=True)
+    loss = model(x)[0].square().mean()
+    expected = torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
+    # This asks for no gradient of weights.
+    (of_images,) = torch.autograd.grad(loss, x, retain_graph=True)
+    assert of_images.abs().max() > 0
+    again = torch.autograd.grad(loss, list(model.parameters()))
+    torch.testing.assert_close(again, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_unrolled_cell_has_the_weights_of_the_cell():
+    cell = DIACell(600, ratio=2)
+    view = unrolling.unroll(cell)
+    assert view is not cell and next(cell.children()) is cell.input_gates
+    x = torch.randn(2, 600)
+    with torch.no_grad():
+        cell.input_gates[0].weight.zero_()
+    torch.testing.assert_close(view(x), cell(x))
+
+
+def test_small_cells_are_not_unrolled():
+    cell = DIACell(64, ratio=4)
+    assert unrolling.unroll(cell) is cell
+
+
+def test_hooks_of_modules_are_called():
+    model = ResNet(18, dict(type='mmdia.DIALSTM', ratio=4), base_channels=8)
+    calls = []
+    next(model.layer1.blocks()).bn2.register_forward_hook(lambda *_: calls.append('norm'))
+    model.layer1.interaction.cell.register_forward_hook(lambda *_: calls.append('cell'))
+    model(torch.randn(2, 3, 64, 64))
+    assert calls == ['norm', 'cell', 'cell']
+
+
+def test_what_torch_refuses_is_refused():
+    model = network('mmdia.DIALSTM')
+    with pytest.raises(ValueError, match='more than 1 value per channel'):
+        model(torch.randn(1, 3, 32, 32, dtype=torch.float64))
+
+
+@pytest.mark.parametrize('momentum', (0.1, None))
+def test_statistics_are_those_of_the_norm(momentum):
+    norm_cfg = dict(type='BN', momentum=momentum, eps=1e-3)
+    model = network('mmdia.DIALSTM', norm_cfg=norm_cfg)
+    plain = network('mmdia.LayerInteraction', norm_cfg=norm_cfg)
+    plain.load_state_dict(model.state_dict(), strict=False)
+    x = torch.randn(4, 3, 64, 64, dtype=torch.float64)
+    for _ in range(3):
+        model(x), plain(x)
+    norm, expected = (next(m.layer1.blocks()).bn2 for m in (model, plain))
+    assert isinstance(norm, nn.BatchNorm2d)
+    for name, buffer in expected.named_buffers():
+        torch.testing.assert_close(norm.get_buffer(name), buffer, rtol=1e-12, atol=1e-14)
