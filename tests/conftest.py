@@ -7,9 +7,18 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import pytest
 import torch
+from mmengine.runner import checkpoint
 
 
 @pytest.fixture(autouse=True)
 def reproducible() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def readers_of_checkpoints(monkeypatch) -> None:
+    """Tools change them for the process in which they run."""
+    loader = checkpoint.CheckpointLoader
+    monkeypatch.setattr(loader, '_schemes', dict(loader._schemes))
+    monkeypatch.setattr(checkpoint, 'load_from_http', checkpoint.load_from_http)

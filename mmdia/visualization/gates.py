@@ -42,7 +42,8 @@ def record_gates(model: nn.Module, inputs: Tensor) -> Dict[str, Tensor]:
     gates = {}
 
     def record(stage, interaction, output):
-        gate = interaction.gate_scale * output[1][0]
+        _, (_, (hidden, *_)) = output
+        gate = interaction.gate_scale * hidden
         gates.setdefault(stage, []).append(gate.float().cpu())
 
     with ExitStack() as hooks:

@@ -344,5 +344,7 @@ def test_synchronized_norms_are_treated_as_others(interaction):
         for p, q in zip(model.buffers(), expected.buffers(), strict=True):
             assert torch.equal(p, q)
         with torch.no_grad():
-            assert torch.equal(model.eval()(x)[0], expected.eval()(x)[0])
-        expected.train()
+            # Layer attention folds batch norms into its kernels, but for those that synchronize.
+            outputs = [m.eval().double()(x.double())[0] for m in (model, expected)]
+            torch.testing.assert_close(*outputs, rtol=1e-10, atol=1e-12)
+        expected.float().train()

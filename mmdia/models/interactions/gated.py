@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..ops import Normalized, can_normalize, gated_sum, normalize
-from ..ops.eager import is_eager
+from ..ops.eager import has_hooks, is_eager
 from ..utils import global_avg_pool
 from .base import LayerInteraction
 
@@ -100,7 +100,11 @@ class PooledGate(GatedInteraction):
         """See :meth:`LayerInteraction.run`; the branch is not kept for the backward pass."""
         norm = block.last_norm
         if not (
-            self.reads_mean_only and is_eager() and can_normalize(norm) and block.is_deterministic()
+            self.reads_mean_only
+            and not has_hooks(self)
+            and is_eager()
+            and can_normalize(norm)
+            and block.is_deterministic()
         ):
             return super().run(block, x, state, index)
         source = normalize(norm, block.last_conv(block.body(x)))

@@ -12,6 +12,11 @@ def is_eager() -> bool:
     return not compiling and not torch.jit.is_tracing()
 
 
+def has_hooks(module: nn.Module) -> bool:
+    """Whether something waits for calls of a module, or changes what they return."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
 def is_bare(module: Optional[nn.Module], cls: Type[nn.Module]) -> bool:
     """Whether a module does what its class says: no subclass, and no hooks."""
-    return type(module) is cls and not module._forward_hooks and not module._forward_pre_hooks
+    return type(module) is cls and not has_hooks(module)
