@@ -14,7 +14,7 @@ from typing import Dict, List, NamedTuple, Optional
 
 import torch
 from benchmark_report import HEADER, csv_rows, describe, save, summary, table_line
-from measurement import Pair, Setting, compare
+from measurement import Pair, Setting, compare, keep_freed_memory
 from mmengine.config import Config, DictAction
 from mmengine.fileio import load
 from mmengine.hub import get_config
@@ -191,6 +191,7 @@ def main() -> None:
     """Compare, or say where the time goes."""
     args = parse_args()
     torch.set_num_threads(args.threads)
+    keep_freed_memory()
     cases = find_cases(args)
     print(describe(args))
     if not args.profile:

@@ -1,6 +1,8 @@
 """Time, memory and operators of a network beside those of the plain one."""
 
+import ctypes
 import os
+import sys
 import time
 from itertools import accumulate
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
@@ -16,6 +18,7 @@ os.environ.setdefault('KINETO_LOG_LEVEL', '5')  # the profiler is silent where t
 
 PASSES = dict(forward=1 / 3, forward_backward=2 / 3)  # with their shares of the time
 Step = Callable[[], None]
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of mallopt
 Pair = Tuple[nn.Module, nn.Module]  # a network and the plain one
 
 
@@ -104,6 +107,20 @@ class Runner:
         """One of ``PASSES``, with the network in evaluation or training mode for it."""
         self.network.train(name == 'forward_backward')
         return getattr(self, name)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what is freed, as the allocators do that PyTorch recommends for CPUs.
+
+    Otherwise the time of the kernel for returning pages and zeroing new ones
+    adds to that of some passes and not to that of others.
+    """
+    if sys.platform != 'linux':
+        return
+    set_option = getattr(ctypes.CDLL(None), 'mallopt', None)
+    if set_option is not None:
+        for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_TOP_PAD):
+            set_option(option, 2**30)
 
 
 class OperatorCounter(TorchDispatchMode):

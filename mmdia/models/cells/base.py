@@ -101,11 +101,12 @@ class RecurrentCell(BaseModule):
             Tuple[Tensor, Tensor]: New hidden vector h and memory c.
         """
         with full_precision(x):
-            x = x.to(next(self.parameters(), x).dtype)
             if state is None:
+                x = x.to(next(self.parameters(), x).dtype)
                 zeros = x.new_zeros(x.shape[0], self.hidden_channels)
                 state = zeros, zeros
             hidden, memory = state
+            x = x.to(hidden.dtype)
             gates = self.gates(x, hidden, memory)
             return self.step(gates.chunk(self.num_gates, dim=1), memory)
 

@@ -3,7 +3,7 @@ from .build import PLAIN, build_interaction, interaction_class, list_interaction
 from .channel import AttentionInteraction, BlockAttention, SharedAttention
 from .dynamic import DLABase, DLALight
 from .full_attention import MRLABase
-from .gated import GatedInteraction
+from .gated import GatedInteraction, PooledGate
 from .layer_aggregation import LayerAggregation
 from .layer_attention import LayerAttention
 from .light_attention import MRLALight
@@ -26,6 +26,7 @@ __all__ = [
     'LayerInteraction',
     'MRLABase',
     'MRLALight',
+    'PooledGate',
     'RecurrentGate',
     'SharedAttention',
     'build_interaction',

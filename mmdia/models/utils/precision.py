@@ -7,12 +7,17 @@ import torch
 from torch import Tensor
 
 
-@torch.compiler.assume_constant_result
-def has_autocast(device: str) -> bool:
-    """Whether a type of device knows autocast; ``'meta'`` does not."""
+def is_autocast_on(device: str) -> bool:
+    """Whether autocast is, or may be, switched on for a type of device."""
     if hasattr(torch.amp, 'is_autocast_available'):
-        return torch.amp.is_autocast_available(device)
+        return is_autocast_available(device) and torch.is_autocast_enabled(device)
     return device != 'meta'  # torch before 2.4
+
+
+@torch.compiler.assume_constant_result
+def is_autocast_available(device: str) -> bool:
+    """Whether a type of device knows autocast; ``'meta'`` does not."""
+    return torch.amp.is_autocast_available(device)
 
 
 def full_precision(x: Tensor) -> ContextManager:
@@ -28,7 +33,7 @@ def full_precision(x: Tensor) -> ContextManager:
         ContextManager: The context.
     """
     device = x.device.type
-    return torch.autocast(device, enabled=False) if has_autocast(device) else nullcontext()
+    return torch.autocast(device, enabled=False) if is_autocast_on(device) else nullcontext()
 
 
 def sum_pixels(x: Tensor) -> Tensor:
