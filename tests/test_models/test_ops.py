@@ -119,8 +119,9 @@ def test_hooks_of_modules_are_called():
     next(model.layer1.blocks()).bn2.register_forward_hook(lambda *_: calls.append('norm'))
     model.layer1.interaction.cell.register_forward_hook(lambda *_: calls.append('cell'))
     model.layer2.interaction.register_forward_hook(lambda *_: calls.append('interaction'))
+    next(model.layer3.blocks()).register_forward_hook(lambda *_: calls.append('block'))
     model(torch.randn(2, 3, 64, 64))
-    assert calls == ['norm', 'cell', 'cell', 'interaction', 'interaction']
+    assert calls == ['norm', 'cell', 'cell', 'interaction', 'interaction', 'block']
 
 
 def test_what_torch_refuses_is_refused():

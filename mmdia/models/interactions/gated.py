@@ -101,7 +101,7 @@ class PooledGate(GatedInteraction):
         norm = block.last_norm
         if not (
             self.reads_mean_only
-            and not has_hooks(self)
+            and not has_hooks(self, block)
             and is_eager()
             and can_normalize(norm)
             and block.is_deterministic()

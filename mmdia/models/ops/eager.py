@@ -12,9 +12,15 @@ def is_eager() -> bool:
     return not compiling and not torch.jit.is_tracing()
 
 
-def has_hooks(module: nn.Module) -> bool:
-    """Whether something waits for calls of a module, or changes what they return."""
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+def has_hooks(*modules: nn.Module) -> bool:
+    """Whether something waits for calls of modules, or changes what they return."""
+    return any(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        for module in modules
+    )
 
 
 def is_bare(module: Optional[nn.Module], cls: Type[nn.Module]) -> bool:
