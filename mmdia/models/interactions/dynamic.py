@@ -64,11 +64,10 @@ class DLALight(MRLALight):
             else None
         )
 
-    def forward(
-        self, branch: Tensor, identity: Tensor, state: Optional[Any], index: int
+    def attend(
+        self, x: Tensor, identity: Tensor, state: Optional[Any], index: int
     ) -> Tuple[Tensor, Any]:
-        """See :meth:`LayerInteraction.forward`; the state is the cell, and its (h, c)."""
-        x = self.act(identity + branch)
+        """See :meth:`LayerAttention.attend`; the state is the cell, and its (h, c)."""
         pooled = global_avg_pool(x)
         cell, state = (unroll(self.cell), None) if state is None else state
         state = cell(pooled, state)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 
-from ..ops import Kept, keep, weighted_sum
+from ..ops import Kept, can_normalize, is_eager, keep, normalize, recomputed_relu, weighted_sum
 from ..utils import full_precision, global_avg_pool
 from .layer_attention import LayerAttention, LayerAttentionUnit
 
@@ -96,8 +96,13 @@ class FullLayerAttention(LayerAttentionUnit):
         with full_precision(query):
             weights = self.scores(query, memory.keys).softmax(0)
             weights = self.per_channel(weights) * memory.gains
-        attended = torch.relu_(self.norm(weighted_sum(weights, memory.values)))
-        return torch.addcmul(x, self.drop_path(attended), self.scale.to(attended.dtype))
+        attended = weighted_sum(weights, memory.values)
+        scale = self.scale.to(attended.dtype)
+        if not (torch.is_grad_enabled() and is_eager() and can_normalize(self.norm)):
+            return torch.addcmul(x, self.drop_path(torch.relu_(self.norm(attended))), scale)
+        source = normalize(self.norm, attended)
+        with recomputed_relu(source):
+            return torch.addcmul(x, self.drop_path(torch.relu_(source.map)), scale)
 
 
 @MODELS.register_module()
@@ -135,12 +140,11 @@ class MRLABase(LayerAttention):
         """
         return memory
 
-    def forward(
-        self, branch: Tensor, identity: Tensor, state: Optional[Memory], index: int
+    def attend(
+        self, x: Tensor, identity: Tensor, state: Optional[Memory], index: int
     ) -> Tuple[Tensor, Memory]:
-        """See :meth:`LayerInteraction.forward`; the state is a :class:`Memory`."""
+        """See :meth:`LayerAttention.attend`; the state is a :class:`Memory`."""
         attention = self.attentions[index]
-        x = self.act(identity + branch)
         pooled = global_avg_pool(x)
         query, key = attention.query_and_key(pooled)
         earlier = empty_memory(key) if state is None else state

@@ -5,8 +5,7 @@ from typing import Any, Optional, Tuple
 import torch
 from torch import Tensor, nn
 
-from ..ops import Normalized, can_normalize, gated_sum, normalize
-from ..ops.eager import has_hooks, is_eager
+from ..ops import Normalized, can_open, gated_sum, normalize
 from ..utils import global_avg_pool
 from .base import LayerInteraction
 
@@ -98,15 +97,8 @@ class PooledGate(GatedInteraction):
 
     def run(self, block: nn.Module, x: Tensor, state: Any, index: int) -> Tuple[Tensor, Any]:
         """See :meth:`LayerInteraction.run`; the branch is not kept for the backward pass."""
-        norm = block.last_norm
-        if not (
-            self.reads_mean_only
-            and not has_hooks(self, block)
-            and is_eager()
-            and can_normalize(norm)
-            and block.is_deterministic()
-        ):
+        if not (self.reads_mean_only and can_open(block, self)):
             return super().run(block, x, state, index)
-        source = normalize(norm, block.last_conv(block.body(x)))
+        source = normalize(block.last_norm, block.last_conv(block.body(x)))
         gate, state = self.gate(global_avg_pool(source.map), state, index)
         return self.join(source.map, block.shortcut(x), gate, source), state

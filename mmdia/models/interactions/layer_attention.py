@@ -1,7 +1,7 @@
 """What all forms of layer attention have in common."""
 
 import math
-from typing import Optional, Tuple, Union
+from typing import Any, Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmdia.utils import check_int
 
+from ..ops import can_open, normalize, recomputed_relu
 from ..utils import channel_kernel_size, full_precision
 from .base import LayerInteraction
 
@@ -123,6 +124,38 @@ class LayerAttention(LayerInteraction):
             self.build_unit(channels, head_channels, self.norm_cfg, attention_drop_path_rate)
             for _ in range(num_blocks)
         )
+
+    def attend(self, x: Tensor, identity: Tensor, state: Any, index: int) -> Tuple[Tensor, Any]:
+        """Add attention to the output of a plain block.
+
+        Args:
+            x (Tensor): Output of the plain block, of shape (N, C, H, W).
+            identity (Tensor): Its shortcut, of shape (N, C, H, W).
+            state (Any): What the block before returned as state.
+            index (int): Number of the block within the stage, from 0.
+
+        Returns:
+            Tuple[Tensor, Any]: Output of the block, of shape (N, C, H, W), and
+            the state for the next block.
+        """
+        raise NotImplementedError
+
+    def forward(
+        self, branch: Tensor, identity: Tensor, state: Any, index: int
+    ) -> Tuple[Tensor, Any]:
+        """See :meth:`LayerInteraction.forward`."""
+        return self.attend(self.act(identity + branch), identity, state, index)
+
+    def run(self, block: nn.Module, x: Tensor, state: Any, index: int) -> Tuple[Tensor, Any]:
+        """See :meth:`LayerInteraction.run`; the plain block's output is not kept for backward."""
+        training = torch.is_grad_enabled() and isinstance(self.act, nn.ReLU)
+        if not (training and can_open(block, self)):
+            return super().run(block, x, state, index)
+        source = normalize(block.last_norm, block.last_conv(block.body(x)))
+        identity = block.shortcut(x)
+        with recomputed_relu(source, identity):
+            x = torch.relu_(source.map.add_(identity))
+            return self.attend(x, identity, state, index)
 
     def build_unit(self, *args) -> LayerAttentionUnit:
         """Build the unit of a block from the arguments of :class:`LayerAttentionUnit`."""

@@ -122,11 +122,8 @@ class MRLALight(LayerAttention):
         """See :meth:`LayerAttention.build_unit`."""
         return LightLayerAttention(*args)
 
-    def forward(
-        self, branch: Tensor, identity: Tensor, state: Any, index: int
-    ) -> Tuple[Tensor, Any]:
-        """See :meth:`LayerInteraction.forward`; there is no state."""
-        x = self.act(identity + branch)
+    def attend(self, x: Tensor, identity: Tensor, state: Any, index: int) -> Tuple[Tensor, Any]:
+        """See :meth:`LayerAttention.attend`; there is no state."""
         return self.attentions[index](x, global_avg_pool(x), identity), state
 
     def init_identity(self) -> None:

@@ -1,6 +1,8 @@
 from .depthwise import can_convolve_samples, central_weights, convolve_samples
+from .eager import is_eager
 from .gated_sum import gated_sum
-from .normalization import Normalized, affine_of, can_normalize, normalize
+from .normalization import Normalized, affine_of, can_normalize, can_open, normalize
+from .recomputation import recomputed_relu
 from .unrolling import unroll
 from .weighted_sum import Kept, keep, weighted_sum
 
@@ -10,11 +12,14 @@ __all__ = [
     'affine_of',
     'can_convolve_samples',
     'can_normalize',
+    'can_open',
     'central_weights',
     'convolve_samples',
     'gated_sum',
+    'is_eager',
     'keep',
     'normalize',
+    'recomputed_relu',
     'unroll',
     'weighted_sum',
 ]

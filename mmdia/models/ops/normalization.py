@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .eager import is_bare
+from .eager import has_hooks, is_bare, is_eager
 
 
 class Normalized(NamedTuple):
@@ -38,6 +38,21 @@ def can_normalize(norm: Optional[nn.Module]) -> bool:
         and norm.affine
         and norm.track_running_stats
         and norm.momentum is not None
+    )
+
+
+def can_open(block: nn.Module, *others: nn.Module) -> bool:
+    """Whether the last norm of a block may be applied apart from the block.
+
+    Args:
+        block (ResidualBlock): The block.
+        *others (nn.Module): What would not be called then, nor its hooks.
+    """
+    return (
+        is_eager()
+        and not has_hooks(block, *others)
+        and can_normalize(block.last_norm)
+        and block.is_deterministic()
     )
 
 
