@@ -320,14 +320,16 @@ def twin(interaction, kind):
 
 @pytest.mark.parametrize('interaction', INTERACTIONS)
 def test_synchronized_norms_are_treated_as_others(interaction):
-    x = torch.randn(2, 3, 64, 64)
-    expected = twin(interaction, 'BN')
+    # Batch norms are computed in faster ways than those that synchronize.
+    tolerance = dict(rtol=1e-10, atol=1e-12)
+    x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    expected = twin(interaction, 'BN').double()
     start = {name: value.clone() for name, value in expected.state_dict().items()}
     randomize(expected).train()
     other_start = {name: value.clone() for name, value in expected.state_dict().items()}
     expected(x)[0].square().mean().backward()
     for kind in ('built', 'converted', 'reverted'):
-        model = twin(interaction, kind)
+        model = twin(interaction, kind).double()
         state = model.state_dict()
         assert state.keys() == start.keys()
         assert all(torch.equal(state[name], start[name]) for name in start)
@@ -340,11 +342,10 @@ def test_synchronized_norms_are_treated_as_others(interaction):
         for p, q in zip(model.parameters(), expected.parameters(), strict=True):
             assert p.requires_grad == q.requires_grad
             assert (p.grad is None) == (q.grad is None)
-            assert p.grad is None or torch.equal(p.grad, q.grad)
+            if p.grad is not None:
+                torch.testing.assert_close(p.grad, q.grad, **tolerance)
         for p, q in zip(model.buffers(), expected.buffers(), strict=True):
-            assert torch.equal(p, q)
+            torch.testing.assert_close(p, q, **tolerance)
         with torch.no_grad():
-            # Layer attention folds batch norms into its kernels, but for those that synchronize.
-            outputs = [m.eval().double()(x.double())[0] for m in (model, expected)]
-            torch.testing.assert_close(*outputs, rtol=1e-10, atol=1e-12)
-        expected.float().train()
+            torch.testing.assert_close(model.eval()(x)[0], expected.eval()(x)[0], **tolerance)
+        expected.train()
