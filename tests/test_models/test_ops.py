@@ -9,6 +9,7 @@ from torch import nn
 
 from mmdia.models import DIACell, ResNet
 from mmdia.models.ops import unrolling
+from mmdia.models.ops.recomputation import Recipe
 
 from ..helpers import DEPTHS, INTERACTIONS, randomize, slim_resnet
 
@@ -117,6 +118,14 @@ def test_a_graph_can_be_passed_in_parts_and_again(interaction):
     assert of_images.abs().max() > 0
     again = torch.autograd.grad(loss, list(model.parameters()))
     torch.testing.assert_close(again, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize('interaction', ('mmdia.DLALight', 'mmdia.DLABase'))
+def test_what_is_computed_again_is_freed_after_its_last_use(interaction):
+    loss = slim_resnet(interaction).train()(torch.randn(2, 3, 64, 64))[0].mean()
+    loss.backward(retain_graph=True)
+    recipes = [o for o in gc.get_objects() if type(o) is Recipe]
+    assert recipes and all(recipe.result is None for recipe in recipes)
 
 
 def test_unrolled_cell_has_the_weights_of_the_cell():
