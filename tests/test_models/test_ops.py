@@ -154,6 +154,17 @@ def test_hooks_of_modules_are_called():
     assert calls == ['norm', 'cell', 'cell', 'interaction', 'interaction', 'block']
 
 
+@torch.no_grad()
+def test_hooks_of_convolutions_are_called():
+    model = slim_resnet('mmdia.DLALight').eval()
+    calls = []
+    interaction = model.layer1.interaction
+    interaction.attentions[1].value.register_forward_hook(lambda *_: calls.append('value'))
+    interaction.excite.register_forward_hook(lambda *_: calls.append('excite'))
+    model(torch.randn(2, 3, 64, 64))
+    assert calls == ['excite', 'excite', 'value']
+
+
 def test_what_torch_refuses_is_refused():
     model = network('mmdia.DIALSTM')
     with pytest.raises(ValueError, match='more than 1 value per channel'):

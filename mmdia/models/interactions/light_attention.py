@@ -13,6 +13,7 @@ from ..ops import (
     can_normalize,
     central_weights,
     convolve_samples,
+    has_hooks,
 )
 from ..utils import full_precision, global_avg_pool, scale_channels
 from .layer_attention import LayerAttention, LayerAttentionUnit
@@ -60,7 +61,8 @@ class LightLayerAttention(LayerAttentionUnit):
         """
         with full_precision(x):
             weight = self.per_channel(torch.sigmoid(self.scores(*self.query_and_key(pooled))))
-        if can_convolve_samples(x, shortcut):
+        convs = (self.value,) if excite is None else (self.value, excite)
+        if can_convolve_samples(x, shortcut) and not has_hooks(*convs):
             return self.fold(x, weight, shortcut, gate, excite)
         earlier = shortcut if gate is None else scale_channels(shortcut, gate)
         if excite is not None:

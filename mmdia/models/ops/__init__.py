@@ -1,5 +1,5 @@
 from .depthwise import can_convolve_samples, central_weights, convolve_samples
-from .eager import is_eager
+from .eager import has_hooks, is_eager
 from .gated_sum import gated_sum
 from .normalization import Normalized, affine_of, can_normalize, can_open, normalize
 from .recomputation import recomputed_relu
@@ -16,6 +16,7 @@ __all__ = [
     'central_weights',
     'convolve_samples',
     'gated_sum',
+    'has_hooks',
     'is_eager',
     'keep',
     'normalize',
