@@ -46,7 +46,8 @@ class Recipe:
     def pack(self, tensor: Tensor) -> Any:
         """Keep a tensor, but of the result only its shape."""
         if tensor.data_ptr() != self.address or tensor.numel() != self.x.numel():
-            return tensor
+            # A tensor saved with its graph by its own node would never be freed.
+            return tensor if tensor.grad_fn is None else tensor.detach()
         self.saved += 1
         return tensor.shape
 
