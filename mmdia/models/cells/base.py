@@ -19,8 +19,7 @@ class RecurrentCell(BaseModule):
     Called like :class:`torch.nn.LSTMCell`: ``h, c = cell(x, (h, c))``. The
     input and the hidden vector are projected separately and the sum of both
     projections drives the gates. Subclasses say how to project
-    (:meth:`build_projection`) and what the gates do (:meth:`step`). Every
-    module of a cell ends in the pre-activations of gates.
+    (:meth:`build_projection`) and what the gates do (:meth:`step`).
 
     Everything is computed in the precision of the weights, with autocast off.
 
@@ -62,18 +61,26 @@ class RecurrentCell(BaseModule):
         """Build the map from a vector to the pre-activations of all gates."""
         return nn.Linear(in_channels, out_channels)
 
-    def gates(self, x: Tensor, hidden: Tensor, memory: Tensor) -> Tensor:
+    def project_input(self, x: Tensor) -> Tensor:
+        """Project an input of shape (N, in_channels)."""
+        return self.input_gates(x)
+
+    def project_state(self, hidden: Tensor, memory: Tensor) -> Tensor:
+        """Project the hidden vector h or the memory c, of shape (N, hidden_channels) each."""
+        return self.hidden_gates(hidden)
+
+    def gates(self, projections: Tensor) -> Tensor:
         """Compute the pre-activations of all gates.
 
         Args:
-            x (Tensor): Input of shape (N, in_channels).
-            hidden (Tensor): Hidden vector h of shape (N, hidden_channels).
-            memory (Tensor): Memory c of the same shape.
+            projections (Tensor): Sum of the projections of input and state, of
+                shape (N, C'), as :meth:`project_input` returns it.
 
         Returns:
-            Tensor: Pre-activations of shape (N, num_gates * hidden_channels).
+            Tensor: Pre-activations of shape (N, num_gates * hidden_channels);
+            by default the sum itself.
         """
-        return self.input_gates(x) + self.hidden_gates(hidden)
+        return projections
 
     def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:
         """Update the memory.
@@ -107,7 +114,7 @@ class RecurrentCell(BaseModule):
                 state = zeros, zeros
             hidden, memory = state
             x = x.to(hidden.dtype)
-            gates = self.gates(x, hidden, memory)
+            gates = self.gates(self.project_input(x) + self.project_state(hidden, memory))
             return self.step(gates.chunk(self.num_gates, dim=1), memory)
 
     def zero_gates(self) -> None:

@@ -3,6 +3,7 @@
 from typing import Optional, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
@@ -80,13 +81,25 @@ class DSUCell(BottleneckCell):
             nn.Linear(mid_channels, self.num_gates * self.hidden_channels),
         )
 
-    def gates(self, x: Tensor, hidden: Tensor, memory: Tensor) -> Tensor:
-        """See :meth:`RecurrentCell.gates`."""
+    def project_input(self, x: Tensor) -> Tensor:
+        """See :meth:`RecurrentCell.project_input`."""
+        if self.fusion == 'separate':
+            return super().project_input(x)
+        return F.linear(x, self.joint_gates[0].weight[:, self.hidden_channels :])
+
+    def project_state(self, hidden: Tensor, memory: Tensor) -> Tensor:
+        """See :meth:`RecurrentCell.project_state`."""
         # h is sigmoid(c), except before the first block, where it is zero.
         read = hidden if self.reads_hidden else self.normalize(memory)
         if self.fusion == 'separate':
-            return super().gates(x, read, memory)
-        return self.joint_gates(torch.cat((read, x), dim=1))
+            return super().project_state(read, memory)
+        return F.linear(read, self.joint_gates[0].weight[:, : self.hidden_channels])
+
+    def gates(self, projections: Tensor) -> Tensor:
+        """See :meth:`RecurrentCell.gates`."""
+        if self.fusion == 'separate':
+            return projections
+        return self.joint_gates[2](self.joint_gates[1](projections))
 
     def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:
         """See :meth:`RecurrentCell.step`; the gates are i, f, g."""

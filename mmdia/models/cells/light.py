@@ -76,9 +76,17 @@ class LightCell(RecurrentCell):
         self.reduction = nn.Linear(channels, channels // self.ratio)
         self.gate_scales = nn.ModuleList(Enhancement(channels) for _ in range(self.num_gates))
 
-    def gates(self, x: Tensor, hidden: Tensor, memory: Tensor) -> Tensor:
+    def project_input(self, x: Tensor) -> Tensor:
+        """See :meth:`RecurrentCell.project_input`."""
+        return self.input_scale(x)
+
+    def project_state(self, hidden: Tensor, memory: Tensor) -> Tensor:
+        """See :meth:`RecurrentCell.project_state`."""
+        return self.hidden_scale(hidden)
+
+    def gates(self, projections: Tensor) -> Tensor:
         """See :meth:`RecurrentCell.gates`."""
-        z = torch.relu(self.reduction(self.input_scale(x) + self.hidden_scale(hidden)))
+        z = torch.relu(self.reduction(projections))
         weights, biases = (
             torch.stack([getattr(scale, name) for scale in self.gate_scales])
             for name in ('weight', 'bias')

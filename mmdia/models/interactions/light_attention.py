@@ -85,7 +85,7 @@ class LightLayerAttention(LayerAttentionUnit):
         factor = self.previous_weight.flatten()
         bias = None
         if can_normalize(self.norm) and not (self.norm.training or torch.is_grad_enabled()):
-            scale, bias = affine_of(self.norm, self.norm.running_mean, self.norm.running_var)
+            scale, bias = affine_of(self.norm)
             bias = bias.expand_as(weight)
             weight, factor = weight * scale, factor * scale
         own = weight[:, :, None, None] * self.value.weight[:, 0]

@@ -3,7 +3,6 @@
 from typing import Any, Optional
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -38,16 +37,16 @@ class Recipe:
 
     def __init__(self, branch: Normalized, identity: Optional[Tensor]) -> None:
         self.address = branch.map.data_ptr()
-        self.x, self.norm, self.mean, self.var = branch.x.detach(), *branch[2:]
+        self.branch = branch._replace(map=None, x=branch.x.detach())
         self.identity = None if identity is None else identity.detach()
         self.saved = self.left = 0
         self.result: Optional[Tensor] = None
 
     def pack(self, tensor: Tensor) -> Any:
         """Keep a tensor, but of the result only its shape."""
-        if tensor.data_ptr() != self.address or tensor.numel() != self.x.numel():
+        if tensor.data_ptr() != self.address or tensor.numel() != self.branch.x.numel():
             # A tensor saved with its graph by its own node would never be freed.
-            return tensor if tensor.grad_fn is None else tensor.detach()
+            return tensor if tensor.grad_fn is None else tensor.data
         self.saved += 1
         return tensor.shape
 
@@ -66,8 +65,5 @@ class Recipe:
     @torch.no_grad()
     def compute(self) -> Tensor:
         """Compute the result again."""
-        norm = self.norm
-        y = F.batch_norm(
-            self.x, self.mean, self.var, norm.weight, norm.bias, training=False, eps=norm.eps
-        )
+        y = self.branch.repeat()
         return torch.relu_(y if self.identity is None else y.add_(self.identity))

@@ -1,25 +1,25 @@
 """Modules that a network applies many times in one forward pass."""
 
 import copy
-from typing import List, Optional, Tuple
+from typing import List, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from ..utils import BottleneckMLP
 from .eager import is_bare, is_eager
 from .gathering import Uses
 
-# By measurement: what smaller layers would save is less than what the bookkeeping costs.
-MANY_WEIGHTS = 2**16
-# Up to so many, MKL is up to twice as fast with weights as the left factor.
+# Up to so many, MKL is up to twice as fast with large weights as the left factor.
 FEW_ROWS = 8
+MANY_WEIGHTS = 2**16
 
 
 def unroll(module: nn.Module) -> nn.Module:
     """A view of a module for one forward pass that applies it many times.
 
-    Its large linear layers compute the gradient of their weights once for all
+    Its linear layers compute the gradients of their weights once for all
     applications, by a single product, where autograd would add up as many
     gradients of the size of the weights.
 
@@ -31,8 +31,9 @@ def unroll(module: nn.Module) -> nn.Module:
     """
     if not is_eager():
         return module
-    if is_bare(module, nn.Linear) and module.weight.numel() >= MANY_WEIGHTS:
-        return module if module.bias is None else UnrolledLinear(module)
+    layers = linear_layers(module)
+    if layers:
+        return Unrolled(layers)
     children = {name: unroll(child) for name, child in module._modules.items()}
     if children == module._modules:
         return module
@@ -41,55 +42,86 @@ def unroll(module: nn.Module) -> nn.Module:
     return view
 
 
-class UnrolledLinear(nn.Module):
-    """A linear layer in one forward pass.
+def linear_layers(module: nn.Module) -> Sequence[nn.Linear]:
+    """The linear layers of which a module consists, with nothing but a ReLU between."""
+    layers = ()
+    if is_bare(module, nn.Linear):
+        layers = (module,)
+    elif is_bare(module, BottleneckMLP):
+        first, relu, last = module
+        if is_bare(first, nn.Linear) and is_bare(relu, nn.ReLU) and is_bare(last, nn.Linear):
+            layers = first, last
+    return layers if all(layer.bias is not None for layer in layers) else ()
+
+
+class Unrolled(nn.Module):
+    """Linear layers with ReLUs between, in one forward pass.
 
     Args:
-        layer (nn.Linear): The layer, whose parameters this one uses.
+        layers (Sequence[nn.Linear]): The layers, whose parameters this one uses.
     """
 
-    def __init__(self, layer: nn.Linear) -> None:
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
         super().__init__()
-        self.layer = layer
-        self.uses = Uses(linear_gradients, layer.weight, layer.bias)
+        parameters = [p for layer in layers for p in (layer.weight, layer.bias)]
+        self.parameters_of_layers = [p.detach() for p in parameters]
+        self.uses = Uses(gradients, *parameters) if torch.is_grad_enabled() else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to rows of shape (N, C)."""
-        weight, bias = self.layer.weight.detach(), self.layer.bias.detach()
-        if not torch.is_grad_enabled():
-            return linear(x, weight, bias)
-        return UseLinear.apply(x, self.uses.token, weight, bias, self.uses)
+        """Apply the layers to rows of shape (N, C)."""
+        if self.uses is None or not torch.is_grad_enabled():
+            return apply_layers(x, self.parameters_of_layers)[-1]
+        return UseLayers.apply(x, self.uses.token, self.uses, *self.parameters_of_layers)
 
 
-class UseLinear(torch.autograd.Function):
-    """One use of a linear layer."""
+class UseLayers(torch.autograd.Function):
+    """One use of linear layers with ReLUs between."""
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, x: Tensor, token: Tensor, weight: Tensor, bias: Tensor, uses: Uses
+        ctx: FunctionCtx, x: Tensor, token: Tensor, uses: Uses, *parameters: Tensor
     ) -> Tensor:
-        """Apply the layer."""
-        ctx.save_for_backward(x, weight)
+        """Apply the layers."""
+        *kept, out = apply_layers(x, parameters)
+        ctx.save_for_backward(*kept, *parameters[::2])
         ctx.uses = uses
-        return linear(x, weight, bias)
+        return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
-        """Note input and gradient, and compute the gradient of the input."""
-        x, weight = ctx.saved_tensors
-        ctx.uses.of_this_pass().append((x, grad))
-        return grad @ weight, None, None, None, None
+    def backward(ctx: FunctionCtx, grad: Tensor) -> Tuple[Tensor, ...]:
+        """Note inputs and gradients of the layers, and compute the gradient of the input."""
+        kept = ctx.saved_tensors
+        inputs, weights = kept[: len(kept) // 2], kept[len(kept) // 2 :]
+        notes = []
+        for i in reversed(range(len(inputs))):
+            notes.append((inputs[i], grad))
+            grad = grad @ weights[i]
+            if i:
+                grad = torch.ops.aten.threshold_backward(grad, inputs[i], 0)
+        ctx.uses.of_this_pass().append(notes[::-1])
+        return grad, *(None for _ in range(2 + 2 * len(weights)))
+
+
+def apply_layers(x: Tensor, parameters: Sequence[Tensor]) -> List[Tensor]:
+    """Input and outputs of linear layers, all but the last rectified."""
+    outs = [x, linear(x, *parameters[:2])]
+    for i in range(2, len(parameters), 2):
+        outs.append(linear(outs[-1].relu_(), *parameters[i : i + 2]))
+    return outs
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """See :func:`torch.nn.functional.linear`; for rows of shape (N, C)."""
-    if x.shape[0] > FEW_ROWS or x.device.type != 'cpu':
+    if x.shape[0] > FEW_ROWS or weight.numel() < MANY_WEIGHTS or x.device.type != 'cpu':
         return nn.functional.linear(x, weight, bias)
     return torch.addmm(bias[:, None], weight, x.contiguous().t()).t()
 
 
-def linear_gradients(notes: List[Tuple[Tensor, Tensor]]) -> Tuple[Tensor, Tensor]:
-    """Gradients of weights and biases, from inputs and gradients of the outputs."""
-    inputs, grads = (torch.cat(rows) for rows in zip(*notes))
-    return grads.t() @ inputs, grads.sum(0)
+def gradients(notes: List[List[Tuple[Tensor, Tensor]]]) -> Tuple[Tensor, ...]:
+    """Gradients of weights and biases, from inputs and output gradients of all uses."""
+    grads = []
+    for layer in zip(*notes):
+        inputs, outputs = (torch.cat(rows) for rows in zip(*layer))
+        grads += (outputs.t() @ inputs, outputs.sum(0))
+    return tuple(grads)
