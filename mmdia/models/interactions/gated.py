@@ -5,7 +5,7 @@ from typing import Any, Optional, Tuple
 import torch
 from torch import Tensor, nn
 
-from ..ops import Normalized, can_open, gated_sum, normalize
+from ..ops import Expansion, Normalized, can_expand, can_open, gated_sum, normalize
 from ..utils import global_avg_pool
 from .base import LayerInteraction
 
@@ -99,6 +99,11 @@ class PooledGate(GatedInteraction):
         """See :meth:`LayerInteraction.run`; the branch is not kept for the backward pass."""
         if not (self.reads_mean_only and can_open(block, self)):
             return super().run(block, x, state, index)
-        source = normalize(block.last_norm, block.last_conv(block.body(x)))
+        body, identity = block.body(x), block.shortcut(x)
+        if can_expand(block, body):
+            branch = Expansion(block.last_conv, block.last_norm)
+            gate, state = self.gate(branch.pool(body), state, index)
+            return self.act(branch.add(body, identity, self.gate_scale * gate)), state
+        source = normalize(block.last_norm, block.last_conv(body))
         gate, state = self.gate(global_avg_pool(source.map), state, index)
-        return self.join(source.map, block.shortcut(x), gate, source), state
+        return self.join(source.map, identity, gate, source), state

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmdia.utils import check_int
 
-from ..ops import can_open, normalize, recomputed_relu
+from ..ops import Expansion, can_expand, can_open, normalize, recomputed_relu
 from ..utils import channel_kernel_size, full_precision
 from .base import LayerInteraction
 
@@ -148,11 +148,13 @@ class LayerAttention(LayerInteraction):
 
     def run(self, block: nn.Module, x: Tensor, state: Any, index: int) -> Tuple[Tensor, Any]:
         """See :meth:`LayerInteraction.run`; the plain block's output is not kept for backward."""
-        training = torch.is_grad_enabled() and isinstance(self.act, nn.ReLU)
-        if not (training and can_open(block, self)):
+        if not (isinstance(self.act, nn.ReLU) and can_open(block, self)):
             return super().run(block, x, state, index)
-        source = normalize(block.last_norm, block.last_conv(block.body(x)))
-        identity = block.shortcut(x)
+        body, identity = block.body(x), block.shortcut(x)
+        if can_expand(block, body):
+            branch = Expansion(block.last_conv, block.last_norm)
+            return self.attend(torch.relu_(branch.add(body, identity)), identity, state, index)
+        source = normalize(block.last_norm, block.last_conv(body))
         with recomputed_relu(source, identity):
             x = torch.relu_(source.map.add_(identity))
             return self.attend(x, identity, state, index)

@@ -1,5 +1,6 @@
 from .depthwise import can_convolve_samples, central_weights, convolve_samples
 from .eager import has_hooks, is_eager
+from .expansion import Expansion, can_expand
 from .gated_sum import gated_sum
 from .normalization import Normalized, affine_of, can_normalize, can_open, normalize
 from .recomputation import recomputed_relu
@@ -7,10 +8,12 @@ from .unrolling import unroll
 from .weighted_sum import Kept, keep, weighted_sum
 
 __all__ = [
+    'Expansion',
     'Kept',
     'Normalized',
     'affine_of',
     'can_convolve_samples',
+    'can_expand',
     'can_normalize',
     'can_open',
     'central_weights',

@@ -1,6 +1,7 @@
 """Maps that the backward pass computes again from others that are kept anyway."""
 
-from typing import Any, Optional
+from contextlib import nullcontext
+from typing import Any, ContextManager, Optional
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from .normalization import Normalized
 
 
-def recomputed_relu(branch: Normalized, identity: Optional[Tensor] = None) -> saved_tensors_hooks:
+def recomputed_relu(branch: Normalized, identity: Optional[Tensor] = None) -> ContextManager:
     """A context in which ``relu(branch + identity)`` is not kept for the backward pass.
 
     The input of the branch's norm and the shortcut are kept, by other layers
@@ -21,8 +22,10 @@ def recomputed_relu(branch: Normalized, identity: Optional[Tensor] = None) -> sa
             Defaults to None, which stands for zeros.
 
     Returns:
-        saved_tensors_hooks: The context.
+        ContextManager: The context.
     """
+    if not torch.is_grad_enabled():
+        return nullcontext()
     recipe = Recipe(branch, identity)
     return saved_tensors_hooks(recipe.pack, recipe.unpack)
 
