@@ -171,11 +171,6 @@ def test_unrolled_cell_has_the_weights_of_the_cell():
     torch.testing.assert_close(view(x), cell(x))
 
 
-def test_small_cells_are_not_unrolled():
-    cell = DIACell(64, ratio=4)
-    assert unrolling.unroll(cell) is cell
-
-
 def test_hooks_of_modules_are_called():
     model = ResNet(18, dict(type='mmdia.DIALSTM', ratio=4), base_channels=8)
     calls = []

@@ -10,7 +10,7 @@ from mmdia.utils import check_int
 
 from ..utils import full_precision
 
-State = Tuple[Tensor, Tensor]
+State = Tuple[Tensor, ...]
 
 
 class RecurrentCell(BaseModule):
@@ -82,7 +82,7 @@ class RecurrentCell(BaseModule):
         """
         return projections
 
-    def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:
+    def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> Tuple[Tensor, Tensor]:
         """Update the memory.
 
         Args:
@@ -95,14 +95,28 @@ class RecurrentCell(BaseModule):
         """
         raise NotImplementedError
 
-    def forward(self, x: Tensor, state: Optional[State] = None) -> State:
+    def recall(self, state: State) -> State:
+        """Project a state once for all the vectors that are read in it.
+
+        Args:
+            state (Tuple[Tensor, Tensor]): Hidden vector h and memory c, of
+                shape (N, hidden_channels) each.
+
+        Returns:
+            Tuple[Tensor, Tensor, Tensor]: The same, and their projection.
+        """
+        with full_precision(state[0]):
+            return *state, self.project_state(*state)
+
+    def forward(self, x: Tensor, state: Optional[State] = None) -> Tuple[Tensor, Tensor]:
         """Read one vector.
 
         Args:
             x (Tensor): Input of shape (N, in_channels).
             state (Tuple[Tensor, Tensor], optional): Hidden vector h and
-                memory c of shape (N, hidden_channels) each. Defaults to None,
-                which stands for zeros.
+                memory c of shape (N, hidden_channels) each, maybe with their
+                projection (:meth:`recall`). Defaults to None, which stands for
+                zeros.
 
         Returns:
             Tuple[Tensor, Tensor]: New hidden vector h and memory c.
@@ -112,9 +126,9 @@ class RecurrentCell(BaseModule):
                 x = x.to(next(self.parameters(), x).dtype)
                 zeros = x.new_zeros(x.shape[0], self.hidden_channels)
                 state = zeros, zeros
-            hidden, memory = state
-            x = x.to(hidden.dtype)
-            gates = self.gates(self.project_input(x) + self.project_state(hidden, memory))
+            hidden, memory, *projected = state
+            recalled = projected[0] if projected else self.project_state(hidden, memory)
+            gates = self.gates(self.project_input(x.to(hidden.dtype)) + recalled)
             return self.step(gates.chunk(self.num_gates, dim=1), memory)
 
     def zero_gates(self) -> None:

@@ -1,16 +1,17 @@
 """Dynamic layer attention: what a block attends to is refreshed on the way."""
 
-from typing import Any, Optional, Tuple
+from contextlib import nullcontext
+from typing import Any, ContextManager, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 
-from ..cells import DSUCell, build_cell
-from ..ops import unroll
+from ..cells import DSUCell, RecurrentCell, State, build_cell
+from ..ops import Kept, keep, unroll
 from ..utils import global_avg_pool
-from .full_attention import Memory, MRLABase
+from .full_attention import MRLABase
 from .light_attention import MRLALight
 
 
@@ -65,14 +66,45 @@ class DLALight(MRLALight):
         )
 
     def attend(
-        self, x: Tensor, identity: Tensor, state: Optional[Any], index: int
+        self,
+        x: Tensor,
+        identity: Tensor,
+        state: Optional[Any],
+        index: int,
+        saving: ContextManager = nullcontext(),
     ) -> Tuple[Tensor, Any]:
-        """See :meth:`LayerAttention.attend`; the state is the cell, and its (h, c)."""
+        """See :meth:`LayerAttention.attend`; the state is the cell, and its state."""
         pooled = global_avg_pool(x)
         cell, state = (unroll(self.cell), None) if state is None else state
-        state = cell(pooled, state)
+        state = cell.recall(cell(pooled, state))
         gate, _ = cell(global_avg_pool(identity), state)
-        return self.attentions[index](x, pooled, identity, gate, self.excite), (cell, state)
+        attention = self.attentions[index]
+        return attention(x, pooled, identity, gate, self.excite, saving), (cell, state)
+
+
+class RenewedMemory(NamedTuple):
+    """What is kept of the blocks of a stage, t of them so far.
+
+    Args:
+        values (Tuple[Kept]): The values as they were, t maps of shape
+            (N, C, H, W).
+        vectors (Tensor): The renewed keys, and means of the renewed values over
+            height and width, of shape (2, t, N, C).
+        gains (Tensor): Factors that renew the values, of shape (t, N, C).
+        cell (RecurrentCell): The cell.
+        state (State): Its state.
+    """
+
+    values: Tuple[Kept, ...]
+    vectors: Tensor
+    gains: Tensor
+    cell: RecurrentCell
+    state: State
+
+    @property
+    def keys(self) -> Tensor:
+        """The renewed keys, of shape (t, N, C)."""
+        return self.vectors[0]
 
 
 @MODELS.register_module()
@@ -115,16 +147,23 @@ class DLABase(MRLABase):
         super().__init__(channels, num_blocks, **kwargs)
         self.cell = DSUCell(channels, ratio=ratio) if cell is None else build_cell(cell, channels)
 
-    def refresh(self, memory: Memory, pooled: Tensor) -> Memory:
-        """See :meth:`MRLABase.refresh`."""
-        cell, state = (unroll(self.cell), None) if memory.cell is None else memory.cell
-        state = cell(pooled, state)
-        memory = memory._replace(cell=(cell, state))
-        length = len(memory.values)
-        if length == 0:
-            return memory
-        vectors = torch.cat((memory.keys, memory.gains * memory.pooled))
-        context = tuple(s.repeat(2 * length, 1) for s in state)
-        gates, _ = cell(vectors.flatten(0, 1), context)
-        key_gates, value_gates = gates.unflatten(0, vectors.shape[:2]).split(length)
-        return memory._replace(keys=memory.keys * key_gates, gains=memory.gains * value_gates)
+    def remember(
+        self, memory: Optional[RenewedMemory], pooled: Tensor, key: Tensor, value: Tensor
+    ) -> RenewedMemory:
+        """See :meth:`MRLABase.remember`."""
+        mean = global_avg_pool(value).to(key.dtype)
+        new, gain = torch.stack((key, mean))[:, None], torch.ones_like(key)[None]
+        if memory is None:
+            cell = unroll(self.cell)
+            return RenewedMemory((keep(value),), new, gain, cell, cell.recall(cell(pooled)))
+        cell, vectors = memory.cell, memory.vectors
+        state = cell.recall(cell(pooled, memory.state))
+        context = tuple(s.repeat(vectors.shape[0] * vectors.shape[1], 1) for s in state)
+        gates = cell(vectors.flatten(0, 2), context)[0].view_as(vectors)
+        return RenewedMemory(
+            values=(*memory.values, keep(value)),
+            vectors=torch.cat((vectors * gates, new), 1),
+            gains=torch.cat((memory.gains * gates[1], gain)),
+            cell=cell,
+            state=state,
+        )

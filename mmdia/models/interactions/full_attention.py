@@ -1,6 +1,7 @@
 """Layer attention in its full form: a block attends to all blocks before."""
 
-from typing import NamedTuple, Optional, Tuple
+from contextlib import nullcontext
+from typing import ContextManager, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -18,43 +19,13 @@ class Memory(NamedTuple):
     Args:
         values (Tuple[Kept]): The values, t maps of shape (N, C, H, W).
         keys (Tensor): The keys, of shape (t, N, C).
-        pooled (Tensor): The values' means over height and width, of shape
-            (t, N, C).
-        gains (Tensor): Factors of the values, of shape (t, N, C).
-        cell (Tuple, optional): The recurrent cell, and its state (h, c).
+        gains (Tensor, optional): Factors of the values, of shape (t, N, C).
+            Defaults to None, which stands for ones.
     """
 
     values: Tuple[Kept, ...]
     keys: Tensor
-    pooled: Tensor
-    gains: Tensor
-    cell: Optional[Tuple[nn.Module, Tuple[Tensor, Tensor]]] = None
-
-
-def empty_memory(key: Tensor) -> Memory:
-    """The memory before the first block, for keys of shape (N, C)."""
-    empty = key.new_zeros(0, *key.shape)
-    return Memory(values=(), keys=empty, pooled=empty, gains=empty)
-
-
-def remember(memory: Memory, key: Tensor, value: Tensor) -> Memory:
-    """Add a block to the memory.
-
-    Args:
-        memory (Memory): What is kept of earlier blocks.
-        key (Tensor): The block's key of shape (N, C).
-        value (Tensor): The block's value of shape (N, C, H, W).
-
-    Returns:
-        Memory: What is kept of all blocks.
-    """
-    pooled = global_avg_pool(value).to(key.dtype)
-    return memory._replace(
-        values=(*memory.values, keep(value)),
-        keys=torch.cat((memory.keys, key[None])),
-        pooled=torch.cat((memory.pooled, pooled[None])),
-        gains=torch.cat((memory.gains, torch.ones_like(key)[None])),
-    )
+    gains: Optional[Tensor] = None
 
 
 class FullLayerAttention(LayerAttentionUnit):
@@ -95,7 +66,9 @@ class FullLayerAttention(LayerAttentionUnit):
         """
         with full_precision(query):
             weights = self.scores(query, memory.keys).softmax(0)
-            weights = self.per_channel(weights) * memory.gains
+            weights = self.per_channel(weights)
+            if memory.gains is not None:
+                weights = weights * memory.gains
         attended = weighted_sum(weights, memory.values)
         scale = self.scale.to(attended.dtype)
         if not (torch.is_grad_enabled() and is_eager() and can_normalize(self.norm)):
@@ -127,28 +100,40 @@ class MRLABase(LayerAttention):
         """See :meth:`LayerAttention.build_unit`."""
         return FullLayerAttention(*args, learn_scale=self.identity_init)
 
-    def refresh(self, memory: Memory, pooled: Tensor) -> Memory:
-        """Renew what is kept of earlier blocks; here it stays as it is.
+    def remember(
+        self, memory: Optional[Memory], pooled: Tensor, key: Tensor, value: Tensor
+    ) -> Memory:
+        """Add a block to the memory.
 
         Args:
-            memory (Memory): What is kept of earlier blocks.
+            memory (Memory, optional): What is kept of earlier blocks.
             pooled (Tensor): Mean of the output of the plain block, of shape
                 (N, C).
+            key (Tensor): The block's key of shape (N, C).
+            value (Tensor): The block's value of shape (N, C, H, W).
 
         Returns:
             Memory: What to attend to.
         """
-        return memory
+        if memory is None:
+            return Memory((keep(value),), key[None])
+        return Memory((*memory.values, keep(value)), torch.cat((memory.keys, key[None])))
 
     def attend(
-        self, x: Tensor, identity: Tensor, state: Optional[Memory], index: int
+        self,
+        x: Tensor,
+        identity: Tensor,
+        state: Optional[Memory],
+        index: int,
+        saving: ContextManager = nullcontext(),
     ) -> Tuple[Tensor, Memory]:
         """See :meth:`LayerAttention.attend`; the state is a :class:`Memory`."""
         attention = self.attentions[index]
         pooled = global_avg_pool(x)
         query, key = attention.query_and_key(pooled)
-        earlier = empty_memory(key) if state is None else state
-        memory = remember(self.refresh(earlier, pooled), key, attention.value(x))
+        with saving:
+            value = attention.value(x)
+        memory = self.remember(state, pooled, key, value)
         return attention(x, query, memory), memory
 
     def init_identity(self) -> None:

@@ -1,7 +1,8 @@
 """What all forms of layer attention have in common."""
 
 import math
-from typing import Any, Optional, Tuple, Union
+from contextlib import nullcontext
+from typing import Any, ContextManager, Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -125,7 +126,14 @@ class LayerAttention(LayerInteraction):
             for _ in range(num_blocks)
         )
 
-    def attend(self, x: Tensor, identity: Tensor, state: Any, index: int) -> Tuple[Tensor, Any]:
+    def attend(
+        self,
+        x: Tensor,
+        identity: Tensor,
+        state: Any,
+        index: int,
+        saving: ContextManager = nullcontext(),
+    ) -> Tuple[Tensor, Any]:
         """Add attention to the output of a plain block.
 
         Args:
@@ -133,6 +141,8 @@ class LayerAttention(LayerInteraction):
             identity (Tensor): Its shortcut, of shape (N, C, H, W).
             state (Any): What the block before returned as state.
             index (int): Number of the block within the stage, from 0.
+            saving (ContextManager): Context for what would save ``x`` for the
+                backward pass. By default without effect.
 
         Returns:
             Tuple[Tensor, Any]: Output of the block, of shape (N, C, H, W), and
@@ -155,9 +165,10 @@ class LayerAttention(LayerInteraction):
             branch = Expansion(block.last_conv, block.last_norm)
             return self.attend(torch.relu_(branch.add(body, identity)), identity, state, index)
         source = normalize(block.last_norm, block.last_conv(body))
-        with recomputed_relu(source, identity):
+        saving = recomputed_relu(source, identity)
+        with saving:
             x = torch.relu_(source.map.add_(identity))
-            return self.attend(x, identity, state, index)
+        return self.attend(x, identity, state, index, saving)
 
     def build_unit(self, *args) -> LayerAttentionUnit:
         """Build the unit of a block from the arguments of :class:`LayerAttentionUnit`."""

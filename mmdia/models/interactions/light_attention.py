@@ -1,6 +1,7 @@
 """Layer attention in its light form: a block attends to itself and the layer before."""
 
-from typing import Any, Optional, Tuple
+from contextlib import nullcontext
+from typing import Any, ContextManager, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,7 @@ class LightLayerAttention(LayerAttentionUnit):
         shortcut: Tensor,
         gate: Optional[Tensor] = None,
         excite: Optional[nn.Conv2d] = None,
+        saving: ContextManager = nullcontext(),
     ) -> Tensor:
         """Add attention to the output of a plain block.
 
@@ -54,7 +56,8 @@ class LightLayerAttention(LayerAttentionUnit):
             gate (Tensor, optional): Gate of the shortcut, of shape (N, C).
                 Defaults to 1.
             excite (nn.Conv2d, optional): Depthwise convolution of the
-                shortcut. Defaults to None.
+                shortcut, which goes with a gate. Defaults to None.
+            saving (ContextManager): See :meth:`LayerAttention.attend`.
 
         Returns:
             Tensor: Output of the block, of shape (N, C, H, W).
@@ -63,12 +66,14 @@ class LightLayerAttention(LayerAttentionUnit):
             weight = self.per_channel(torch.sigmoid(self.scores(*self.query_and_key(pooled))))
         convs = (self.value,) if excite is None else (self.value, excite)
         if can_convolve_samples(x, shortcut) and not has_hooks(*convs):
-            return self.fold(x, weight, shortcut, gate, excite)
+            return self.fold(x, weight, shortcut, gate, excite, saving)
         earlier = shortcut if gate is None else scale_channels(shortcut, gate)
         if excite is not None:
             earlier = earlier + excite(shortcut)
-        earlier = self.previous_weight.to(earlier.dtype) * earlier
-        return x + self.drop_path(self.norm(scale_channels(self.value(x), weight) + earlier))
+        with saving:
+            value = self.value(x)
+        term = scale_channels(value, weight) + self.previous_weight.to(x.dtype) * earlier
+        return x + self.drop_path(self.norm(term))
 
     def fold(
         self,
@@ -77,27 +82,27 @@ class LightLayerAttention(LayerAttentionUnit):
         shortcut: Tensor,
         gate: Optional[Tensor],
         excite: Optional[nn.Conv2d],
+        saving: ContextManager,
     ) -> Tensor:
         """Do the same by two depthwise convolutions, of kernels that hold all factors.
 
         In evaluation they hold the norm and the sum with ``x`` as well.
         """
-        factor = self.previous_weight.flatten()
-        bias = None
+        own, factor, bias = self.value.weight[:, 0], self.previous_weight, None
         if can_normalize(self.norm) and not (self.norm.training or torch.is_grad_enabled()):
             scale, bias = affine_of(self.norm)
-            bias = bias.expand_as(weight)
-            weight, factor = weight * scale, factor * scale
-        own = weight[:, :, None, None] * self.value.weight[:, 0]
+            own, factor = (kernel * scale[:, None, None] for kernel in (own, factor))
+        own = weight[:, :, None, None] * own
         if bias is not None:
             own[:, :, 1, 1].add_(1)
-        gated = factor.expand_as(weight) if gate is None else factor * gate
-        if excite is None:
-            term = convolve_samples((x, own), bias=bias)
-            term = torch.addcmul(term, shortcut, gated[:, :, None, None].to(x.dtype))
+        with saving:
+            term = convolve_samples(x, own, bias)
+        if excite is not None:
+            earlier = factor * (excite.weight[:, 0] + central_weights(gate, 3))
+            term = term.add_(convolve_samples(shortcut, earlier))
         else:
-            earlier = excite.weight[:, 0] * factor[:, None, None] + central_weights(gated, 3)
-            term = convolve_samples((x, own), (shortcut, earlier), bias=bias)
+            factor = factor if gate is None else factor * gate[:, :, None, None]
+            term = torch.addcmul(term, shortcut, factor.to(x.dtype))
         return term if bias is not None else x + self.drop_path(self.norm(term))
 
 
@@ -124,9 +129,16 @@ class MRLALight(LayerAttention):
         """See :meth:`LayerAttention.build_unit`."""
         return LightLayerAttention(*args)
 
-    def attend(self, x: Tensor, identity: Tensor, state: Any, index: int) -> Tuple[Tensor, Any]:
+    def attend(
+        self,
+        x: Tensor,
+        identity: Tensor,
+        state: Any,
+        index: int,
+        saving: ContextManager = nullcontext(),
+    ) -> Tuple[Tensor, Any]:
         """See :meth:`LayerAttention.attend`; there is no state."""
-        return self.attentions[index](x, global_avg_pool(x), identity), state
+        return self.attentions[index](x, global_avg_pool(x), identity, saving=saving), state
 
     def init_identity(self) -> None:
         """Zero the norms' weights, so that the attention adds nothing."""

@@ -1,6 +1,6 @@
 """Depthwise convolutions with kernels of their own for every sample."""
 
-from typing import Optional, Tuple
+from typing import Optional
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,30 +16,26 @@ def can_convolve_samples(*maps: Tensor) -> bool:
     return is_eager() and all(x.device.type == 'cpu' and x.is_contiguous() for x in maps)
 
 
-def convolve_samples(*pairs: Tuple[Tensor, Tensor], bias: Optional[Tensor] = None) -> Tensor:
-    """Sum of depthwise convolutions whose kernels differ from sample to sample.
+def convolve_samples(x: Tensor, kernels: Tensor, bias: Optional[Tensor] = None) -> Tensor:
+    """A depthwise convolution whose kernels differ from sample to sample.
 
     What scales channels before or after a depthwise convolution can scale its
     kernels instead, and what is added of its input their central weights:
     passes over maps become products of a few numbers.
 
     Args:
-        *pairs (Tuple[Tensor, Tensor]): Maps of shape (N, C, H, W), for which
-            see :func:`can_convolve_samples`, each with its kernels, of shape
-            (N, C, K, K) with K odd.
-        bias (Tensor, optional): Biases of shape (N, C). Defaults to None.
+        x (Tensor): Map of shape (N, C, H, W); see :func:`can_convolve_samples`.
+        kernels (Tensor): Kernels of shape (N, C, K, K) with K odd.
+        bias (Tensor, optional): Biases of shape (C,). Defaults to None.
 
     Returns:
         Tensor: Map of shape (N, C, H, W).
     """
-    total = None
-    for x, kernels in pairs:
-        kernels = kernels.flatten(0, 1)[:, None].to(x.dtype)
-        bias = None if bias is None else bias.flatten().to(x.dtype)
-        groups, padding = kernels.shape[0], kernels.shape[-1] // 2
-        y = F.conv2d(x.flatten(0, 1)[None], kernels, bias, padding=padding, groups=groups)
-        total, bias = y if total is None else total.add_(y), None
-    return total.view_as(x)
+    kernels = kernels.flatten(0, 1)[:, None].to(x.dtype)
+    bias = None if bias is None else bias.repeat(x.shape[0]).to(x.dtype)
+    groups, padding = kernels.shape[0], kernels.shape[-1] // 2
+    y = F.conv2d(x.flatten(0, 1)[None], kernels, bias, padding=padding, groups=groups)
+    return y.view_as(x)
 
 
 def central_weights(weights: Tensor, size: int) -> Tensor:
