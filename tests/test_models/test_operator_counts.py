@@ -10,16 +10,16 @@ from ..helpers import INTERACTIONS, slim_resnet
 # the three blocks. Whoever needs fewer lowers the number, whoever needs more has a reason.
 BUDGET = {
     'mmdia.BlockAttention': (12, 50),
-    'mmdia.DIALSTM': (26, 314),
-    'mmdia.DIALSTMLight': (29, 370),
-    'mmdia.DLABase': (89, 759),
-    'mmdia.DLALight': (93, 693),
-    'mmdia.LII': (24, 299),
+    'mmdia.DIALSTM': (26, 222),
+    'mmdia.DIALSTMLight': (29, 344),
+    'mmdia.DLABase': (86, 539),
+    'mmdia.DLALight': (90, 461),
+    'mmdia.LII': (24, 207),
     'mmdia.LayerAggregation': (8, 79),
     'mmdia.LayerInteraction': (0, 0),
-    'mmdia.MRLABase': (44, 295),
-    'mmdia.MRLALight': (43, 114),
-    'mmdia.RLA': (29, 304),
+    'mmdia.MRLABase': (38, 291),
+    'mmdia.MRLALight': (44, 100),
+    'mmdia.RLA': (29, 262),
     'mmdia.SharedAttention': (12, 50),
 }
 

@@ -88,8 +88,8 @@ class RenewedMemory(NamedTuple):
     Args:
         values (Tuple[Kept]): The values as they were, t maps of shape
             (N, C, H, W).
-        vectors (Tensor): The renewed keys, and means of the renewed values over
-            height and width, of shape (2, t, N, C).
+        vectors (Tensor): The N renewed keys, and the N means of the renewed
+            values over height and width, of shape (t, 2 N, C).
         gains (Tensor): Factors that renew the values, of shape (t, N, C).
         cell (RecurrentCell): The cell.
         state (State): Its state.
@@ -104,7 +104,7 @@ class RenewedMemory(NamedTuple):
     @property
     def keys(self) -> Tensor:
         """The renewed keys, of shape (t, N, C)."""
-        return self.vectors[0]
+        return self.vectors[:, : self.gains.shape[1]]
 
 
 @MODELS.register_module()
@@ -152,18 +152,18 @@ class DLABase(MRLABase):
     ) -> RenewedMemory:
         """See :meth:`MRLABase.remember`."""
         mean = global_avg_pool(value).to(key.dtype)
-        new, gain = torch.stack((key, mean))[:, None], torch.ones_like(key)[None]
+        new, gain = torch.cat((key, mean))[None], torch.ones_like(key)[None]
         if memory is None:
             cell = unroll(self.cell)
             return RenewedMemory((keep(value),), new, gain, cell, cell.recall(cell(pooled)))
         cell, vectors = memory.cell, memory.vectors
         state = cell.recall(cell(pooled, memory.state))
-        context = tuple(s.repeat(vectors.shape[0] * vectors.shape[1], 1) for s in state)
-        gates = cell(vectors.flatten(0, 2), context)[0].view_as(vectors)
+        context = tuple(s.repeat(2 * vectors.shape[0], 1) for s in state)
+        gates = cell(vectors.flatten(0, 1), context)[0].view_as(vectors)
         return RenewedMemory(
             values=(*memory.values, keep(value)),
-            vectors=torch.cat((vectors * gates, new), 1),
-            gains=torch.cat((memory.gains * gates[1], gain)),
+            vectors=torch.cat((vectors * gates, new)),
+            gains=torch.cat((memory.gains * gates[:, len(key) :], gain)),
             cell=cell,
             state=state,
         )

@@ -100,7 +100,7 @@ class PooledGate(GatedInteraction):
         if not (self.reads_mean_only and can_open(block, self)):
             return super().run(block, x, state, index)
         body, identity = block.body(x), block.shortcut(x)
-        if can_expand(block, body):
+        if can_expand(block, self, body):
             branch = Expansion(block.last_conv, block.last_norm)
             gate, state = self.gate(branch.pool(body), state, index)
             return self.act(branch.add(body, identity, self.gate_scale * gate)), state

@@ -63,15 +63,16 @@ class Unrolled(nn.Module):
 
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
         super().__init__()
-        parameters = [p for layer in layers for p in (layer.weight, layer.bias)]
-        self.parameters_of_layers = [p.detach() for p in parameters]
+        self.layers = nn.ModuleList(layers)
+        parameters = list(self.parameters())
         self.uses = Uses(gradients, *parameters) if torch.is_grad_enabled() else None
+        self.constants = [p.detach() for p in parameters]
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layers to rows of shape (N, C)."""
         if self.uses is None or not torch.is_grad_enabled():
-            return apply_layers(x, self.parameters_of_layers)[-1]
-        return UseLayers.apply(x, self.uses.token, self.uses, *self.parameters_of_layers)
+            return apply_layers(x, self.constants)[-1]
+        return UseLayers.apply(x, self.uses.token, self.uses, *self.constants)
 
 
 class UseLayers(torch.autograd.Function):
