@@ -11,8 +11,8 @@ from ..utils import BottleneckMLP
 from .eager import is_bare, is_eager
 from .gathering import Uses
 
-# Up to so many, MKL is up to twice as fast with large weights as the left factor.
-FEW_ROWS = 8
+# Up to so many, MKL is up to twice as fast with large weights that widen as the left factor.
+FEW_ROWS = 6
 MANY_WEIGHTS = 2**16
 
 
@@ -114,9 +114,10 @@ def apply_layers(x: Tensor, parameters: Sequence[Tensor]) -> List[Tensor]:
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """See :func:`torch.nn.functional.linear`; for rows of shape (N, C)."""
-    if x.shape[0] > FEW_ROWS or weight.numel() < MANY_WEIGHTS or x.device.type != 'cpu':
-        return nn.functional.linear(x, weight, bias)
-    return torch.addmm(bias[:, None], weight, x.contiguous().t()).t()
+    widens = weight.shape[0] > weight.shape[1] and weight.numel() >= MANY_WEIGHTS
+    if widens and x.shape[0] <= FEW_ROWS and x.device.type == 'cpu':
+        return torch.addmm(bias[:, None], weight, x.contiguous().t()).t()
+    return nn.functional.linear(x, weight, bias)
 
 
 def gradients(notes: List[List[Tuple[Tensor, Tensor]]]) -> Tuple[Tensor, ...]:
