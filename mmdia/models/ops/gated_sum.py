@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from ..utils import sum_pixels
 from .eager import is_eager
 from .normalization import Normalized
-from .scaling import scaling_gradients
 
 
 class GatedSum(torch.autograd.Function):
@@ -64,9 +64,13 @@ class GatedSum(torch.autograd.Function):
         out, gate, x, *affine = ctx.saved_tensors
         if ctx.rectify:
             grad = torch.ops.aten.threshold_backward(grad, out, 0)
-        factor = gate.to(grad.dtype).expand(grad.shape[:2])
-        grad_branch, grad_gate = scaling_gradients(grad, x, factor, affine or None)
+        product = grad * x
+        grad_gate = sum_pixels(product)
+        if affine:
+            scale, shift = affine
+            grad_gate = grad_gate * scale + sum_pixels(grad) * shift
         grad_gate = grad_gate.sum_to_size(gate.shape).to(gate.dtype)
+        grad_branch = torch.mul(grad, gate.to(grad.dtype)[:, :, None, None], out=product)
         return grad_branch, grad, grad_gate, None, None
 
 

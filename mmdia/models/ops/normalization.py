@@ -8,9 +8,6 @@ from torch import Tensor, nn
 
 from .eager import has_hooks, is_bare, is_eager
 
-# Where torch has a single way to normalize a batch, which tells the statistics.
-TELLS_STATISTICS = ('cpu',)
-
 
 class Normalized(NamedTuple):
     """A normalized map and where it comes from.
@@ -19,9 +16,8 @@ class Normalized(NamedTuple):
         map (Tensor): The normalized map, of shape (N, C, H, W).
         x (Tensor): What was normalized, of the same shape.
         norm (nn.BatchNorm2d): The norm.
-        statistics (Tuple[Tensor], optional): Mean of the batch, and inverse of
-            its standard deviation, of shape (C,) each. Defaults to None, which
-            stands for running ones.
+        statistics (Tuple[Tensor], optional): Mean and variance of the batch, of
+            shape (C,) each. Defaults to None, which stands for running ones.
     """
 
     map: Tensor
@@ -37,9 +33,7 @@ class Normalized(NamedTuple):
     def repeat(self) -> Tensor:
         """Compute the map again."""
         norm = self.norm
-        mean, var = norm.running_mean, norm.running_var
-        if self.statistics is not None:
-            mean, var = self.statistics[0], self.statistics[1].pow(-2) - norm.eps
+        mean, var = self.statistics or (norm.running_mean, norm.running_var)
         return F.batch_norm(self.x, mean, var, norm.weight, norm.bias, eps=norm.eps)
 
 
@@ -78,24 +72,17 @@ def normalize(norm: nn.BatchNorm2d, x: Tensor) -> Normalized:
     Returns:
         Normalized: The normalized map, with the affine function that it is.
     """
-    count = x.numel() // x.shape[1]
-    if not norm.training or count == 1:  # a single value is refused
+    if not norm.training:
         return Normalized(norm(x), x, norm)
-    weights = norm.weight, norm.bias
-    norm.num_batches_tracked.add_(1)
-    if x.device.type in TELLS_STATISTICS:
-        buffers = norm.running_mean, norm.running_var
-        y, *statistics = torch.native_batch_norm(
-            x, *weights, *buffers, True, norm.momentum, norm.eps
-        )
-        return Normalized(y, x, norm, tuple(statistics))
     # With momentum 1, "running" statistics are those of the batch.
     mean, var = torch.zeros_like(norm.running_mean), torch.zeros_like(norm.running_var)
-    y = F.batch_norm(x, mean, var, *weights, training=True, momentum=1.0, eps=norm.eps)
+    y = F.batch_norm(x, mean, var, norm.weight, norm.bias, True, 1.0, norm.eps)
+    norm.num_batches_tracked.add_(1)
     norm.running_mean.lerp_(mean, norm.momentum)
     norm.running_var.lerp_(var, norm.momentum)
+    count = x.numel() // x.shape[1]
     var = var * ((count - 1) / count)  # without Bessel's correction
-    return Normalized(y, x, norm, (mean, torch.rsqrt(var + norm.eps)))
+    return Normalized(y, x, norm, (mean, var))
 
 
 @torch.no_grad()
@@ -111,8 +98,6 @@ def affine_of(
     Returns:
         Tuple[Tensor, Tensor]: Factor and summand, of shape (C,) each.
     """
-    if statistics is None:
-        statistics = norm.running_mean, torch.rsqrt(norm.running_var + norm.eps)
-    mean, factor = statistics
-    scale = norm.weight * factor
+    mean, var = statistics or (norm.running_mean, norm.running_var)
+    scale = norm.weight * torch.rsqrt(var + norm.eps)
     return scale, torch.addcmul(norm.bias, mean, scale, value=-1)

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from ..utils import scale_channels
+from ..utils import scale_channels, sum_pixels
 from .eager import is_eager
 from .gathering import Uses
-from .scaling import scaling_gradients
 
 
 class Kept(NamedTuple):
@@ -44,8 +43,9 @@ class WeightedSum(torch.autograd.Function):
         """Compute the gradients of the weights, and add to those of the maps."""
         weights, *maps = ctx.saved_tensors
         grad_weights = torch.empty_like(weights)
+        product = torch.empty_like(grad)
         for i, (x, uses) in enumerate(zip(maps, ctx.uses)):
-            grad_weights[i] = scaling_gradients(grad, x)[1]
+            grad_weights[i] = sum_pixels(torch.mul(grad, x, out=product))
             weight = weights[i].to(grad.dtype)[:, :, None, None]
             notes = uses.of_this_pass()
             if notes:

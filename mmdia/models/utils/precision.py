@@ -36,6 +36,11 @@ def full_precision(x: Tensor) -> ContextManager:
     return torch.autocast(device, enabled=False) if is_autocast_on(device) else nullcontext()
 
 
+def single_or_double(x: Tensor) -> torch.dtype:
+    """Double precision for a tensor that has it, single precision for others."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
 def sum_pixels(x: Tensor) -> Tensor:
     """Sum over height and width, in single precision or better.
 
@@ -48,8 +53,7 @@ def sum_pixels(x: Tensor) -> Tensor:
         Tensor: Sums of shape (N, C), in single precision, or in double
         precision where ``x`` is.
     """
-    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    return x.flatten(2).sum(2, dtype=dtype)
+    return x.flatten(2).sum(2, dtype=single_or_double(x))
 
 
 def global_avg_pool(x: Tensor) -> Tensor:
@@ -61,6 +65,8 @@ def global_avg_pool(x: Tensor) -> Tensor:
     Returns:
         Tensor: Pooled features of shape (N, C); see :func:`sum_pixels`.
     """
+    if not torch.is_grad_enabled():
+        return x.mean((2, 3), dtype=single_or_double(x))
     # The backward pass of a mean would write a whole map of gradients.
     return sum_pixels(x) / (x.shape[2] * x.shape[3])
 
