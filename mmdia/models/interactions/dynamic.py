@@ -1,6 +1,5 @@
 """Dynamic layer attention: what a block attends to is refreshed on the way."""
 
-from contextlib import nullcontext
 from typing import Any, ContextManager, NamedTuple, Optional, Tuple
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 from mmdia.registry import MODELS
 
 from ..cells import DSUCell, RecurrentCell, State, build_cell
-from ..ops import Kept, keep, unroll
+from ..ops import SAVE_ALL, Kept, keep, unroll
 from ..utils import global_avg_pool
 from .full_attention import MRLABase
 from .light_attention import MRLALight
@@ -71,7 +70,7 @@ class DLALight(MRLALight):
         identity: Tensor,
         state: Optional[Any],
         index: int,
-        saving: ContextManager = nullcontext(),
+        saving: ContextManager = SAVE_ALL,
     ) -> Tuple[Tensor, Any]:
         """See :meth:`LayerAttention.attend`; the state is the cell, and its state."""
         pooled = global_avg_pool(x)

@@ -1,6 +1,5 @@
 """Layer attention in its full form: a block attends to all blocks before."""
 
-from contextlib import nullcontext
 from typing import ContextManager, NamedTuple, Optional, Tuple
 
 import torch
@@ -8,7 +7,16 @@ from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 
-from ..ops import Kept, can_normalize, is_eager, keep, normalize, recomputed_relu, weighted_sum
+from ..ops import (
+    SAVE_ALL,
+    Kept,
+    can_normalize,
+    is_eager,
+    keep,
+    normalize,
+    recomputed_relu,
+    weighted_sum,
+)
 from ..utils import full_precision, global_avg_pool
 from .layer_attention import LayerAttention, LayerAttentionUnit
 
@@ -125,7 +133,7 @@ class MRLABase(LayerAttention):
         identity: Tensor,
         state: Optional[Memory],
         index: int,
-        saving: ContextManager = nullcontext(),
+        saving: ContextManager = SAVE_ALL,
     ) -> Tuple[Tensor, Memory]:
         """See :meth:`LayerAttention.attend`; the state is a :class:`Memory`."""
         attention = self.attentions[index]

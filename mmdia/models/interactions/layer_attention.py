@@ -1,7 +1,6 @@
 """What all forms of layer attention have in common."""
 
 import math
-from contextlib import nullcontext
 from typing import Any, ContextManager, Optional, Tuple, Union
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from mmdia.utils import check_int
 
-from ..ops import Expansion, can_expand, can_open, normalize, recomputed_relu
+from ..ops import SAVE_ALL, Expansion, can_expand, can_open, normalize, recomputed_relu
 from ..utils import channel_kernel_size, full_precision
 from .base import LayerInteraction
 
@@ -129,12 +128,7 @@ class LayerAttention(LayerInteraction):
         )
 
     def attend(
-        self,
-        x: Tensor,
-        identity: Tensor,
-        state: Any,
-        index: int,
-        saving: ContextManager = nullcontext(),
+        self, x: Tensor, identity: Tensor, state: Any, index: int, saving: ContextManager = SAVE_ALL
     ) -> Tuple[Tensor, Any]:
         """Add attention to the output of a plain block.
 
@@ -144,7 +138,7 @@ class LayerAttention(LayerInteraction):
             state (Any): What the block before returned as state.
             index (int): Number of the block within the stage, from 0.
             saving (ContextManager): Context for what would save ``x`` for the
-                backward pass. By default without effect.
+                backward pass. By default, it is saved.
 
         Returns:
             Tuple[Tensor, Any]: Output of the block, of shape (N, C, H, W), and

@@ -1,6 +1,5 @@
 """Layer attention in its light form: a block attends to itself and the layer before."""
 
-from contextlib import nullcontext
 from typing import Any, ContextManager, Optional, Tuple
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from mmdia.registry import MODELS
 
 from ..ops import (
+    SAVE_ALL,
     affine_of,
     can_convolve_samples,
     can_normalize,
@@ -43,7 +43,7 @@ class LightLayerAttention(LayerAttentionUnit):
         shortcut: Tensor,
         gate: Optional[Tensor] = None,
         excite: Optional[nn.Conv2d] = None,
-        saving: ContextManager = nullcontext(),
+        saving: ContextManager = SAVE_ALL,
     ) -> Tensor:
         """Add attention to the output of a plain block.
 
@@ -130,12 +130,7 @@ class MRLALight(LayerAttention):
         return LightLayerAttention(*args)
 
     def attend(
-        self,
-        x: Tensor,
-        identity: Tensor,
-        state: Any,
-        index: int,
-        saving: ContextManager = nullcontext(),
+        self, x: Tensor, identity: Tensor, state: Any, index: int, saving: ContextManager = SAVE_ALL
     ) -> Tuple[Tensor, Any]:
         """See :meth:`LayerAttention.attend`; there is no state."""
         return self.attentions[index](x, global_avg_pool(x), identity, saving=saving), state

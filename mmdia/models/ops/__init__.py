@@ -3,11 +3,12 @@ from .eager import has_hooks, is_eager
 from .expansion import Expansion, can_expand
 from .gated_sum import gated_sum
 from .normalization import Normalized, affine_of, can_normalize, can_open, normalize
-from .recomputation import recomputed_relu
+from .recomputation import SAVE_ALL, recomputed_relu
 from .unrolling import unroll
 from .weighted_sum import Kept, keep, weighted_sum
 
 __all__ = [
+    'SAVE_ALL',
     'Expansion',
     'Kept',
     'Normalized',

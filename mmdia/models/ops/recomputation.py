@@ -9,6 +9,9 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from .normalization import Normalized
 
+# A context in which everything is kept for the backward pass, as ever.
+SAVE_ALL = nullcontext()
+
 
 def recomputed_relu(branch: Normalized, identity: Optional[Tensor] = None) -> ContextManager:
     """A context in which ``relu(branch + identity)`` is not kept for the backward pass.
@@ -25,7 +28,7 @@ def recomputed_relu(branch: Normalized, identity: Optional[Tensor] = None) -> Co
         ContextManager: The context.
     """
     if not torch.is_grad_enabled():
-        return nullcontext()
+        return SAVE_ALL
     recipe = Recipe(branch, identity)
     return saved_tensors_hooks(recipe.pack, recipe.unpack)
 
