@@ -186,11 +186,14 @@ def test_hooks_of_modules_are_called():
 def test_hooks_of_convolutions_are_called():
     model = slim_resnet('mmdia.DLALight').eval()
     calls = []
+    images = torch.randn(2, 3, 64, 64)
+    (expected,) = model(images)
     interaction = model.layer1.interaction
     interaction.attentions[1].value.register_forward_hook(lambda *_: calls.append('value'))
+    interaction.attentions[1].key.register_forward_hook(lambda *_: calls.append('key'))
     interaction.excite.register_forward_hook(lambda *_: calls.append('excite'))
-    model(torch.randn(2, 3, 64, 64))
-    assert calls == ['excite', 'excite', 'value']
+    torch.testing.assert_close(model(images), (expected,))
+    assert calls == ['excite', 'key', 'excite', 'value']
 
 
 def test_what_torch_refuses_is_refused():

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmdia.utils import check_int
 
-from ..ops import SAVE_ALL, Expansion, can_expand, can_open, normalize, recomputed_relu
+from ..ops import SAVE_ALL, Expansion, can_expand, can_open, has_hooks, normalize, recomputed_relu
 from ..utils import channel_kernel_size, full_precision
 from .base import LayerInteraction
 
@@ -71,11 +71,13 @@ class LayerAttentionUnit(BaseModule):
             Tuple[Tensor, Tensor]: Query and key of shape (N, C) each.
         """
         with full_precision(pooled):
-            weights = torch.cat((self.query.weight, self.key.weight))
-            pooled = pooled.to(weights.dtype)[None, None]
-            # As one image of N rows: conv1d takes three times as long on CPUs.
+            pooled = pooled.to(self.query.weight.dtype)
+            if has_hooks(self.query, self.key):
+                return self.query(pooled[:, None])[:, 0], self.key(pooled[:, None])[:, 0]
+            # Both at once, on one image of N rows: conv1d takes three times as long on CPUs.
+            weights = torch.cat((self.query.weight, self.key.weight))[:, :, None]
             padding = (0, *self.query.padding)
-            return F.conv2d(pooled, weights[:, :, None], padding=padding)[0].unbind()
+            return F.conv2d(pooled[None, None], weights, padding=padding)[0].unbind()
 
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
         """Scaled products of a query with keys, head by head.
