@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmdia.utils import check_int
 
-from ..ops import SAVE_ALL, Expansion, can_expand, can_open, has_hooks, normalize, recomputed_relu
+from ..ops import SAVE_ALL, can_open, has_hooks, normalize, recomputed_relu
 from ..utils import channel_kernel_size, full_precision
 from .base import LayerInteraction
 
@@ -156,13 +156,11 @@ class LayerAttention(LayerInteraction):
 
     def run(self, block: nn.Module, x: Tensor, state: Any, index: int) -> Tuple[Tensor, Any]:
         """See :meth:`LayerInteraction.run`; the plain block's output is not kept for backward."""
-        if not (isinstance(self.act, nn.ReLU) and can_open(block, self)):
+        training = torch.is_grad_enabled() and isinstance(self.act, nn.ReLU)
+        if not (training and can_open(block, self)):
             return super().run(block, x, state, index)
-        body, identity = block.body(x), block.shortcut(x)
-        if can_expand(block, self, body):
-            branch = Expansion(block.last_conv, block.last_norm)
-            return self.attend(torch.relu_(branch.add(body, identity)), identity, state, index)
-        source = normalize(block.last_norm, block.last_conv(body))
+        source = normalize(block.last_norm, block.last_conv(block.body(x)))
+        identity = block.shortcut(x)
         saving = recomputed_relu(source, identity)
         with saving:
             x = torch.relu_(source.map.add_(identity))

@@ -1,7 +1,5 @@
 """The end of a bottleneck in evaluation, as one matrix product."""
 
-from typing import Optional
-
 import torch
 from torch import Tensor, nn
 
@@ -33,24 +31,20 @@ class Expansion:
         """Mean over height and width of the output, (N, C'), for inputs (N, C, H, W)."""
         return torch.addmm(self.bias, global_avg_pool(x), self.weight.t())
 
-    def add(self, x: Tensor, identity: Tensor, gate: Optional[Tensor] = None) -> Tensor:
-        """Add the output to a shortcut.
+    def add(self, x: Tensor, identity: Tensor, gate: Tensor) -> Tensor:
+        """Add the gated output to a shortcut.
 
         Args:
             x (Tensor): Input of shape (N, C, H, W).
             identity (Tensor): Shortcut of shape (N, C', H, W).
-            gate (Tensor, optional): Gate of the output, of shape (N, C') or
-                (N, 1). Defaults to 1.
+            gate (Tensor): Gate of the output, of shape (N, C') or (N, 1).
 
         Returns:
             Tensor: Sum of shape (N, C', H, W).
         """
-        weight, bias = self.weight.expand(x.shape[0], -1, -1), self.bias[:, None]
-        if gate is not None:
-            gate = gate[:, :, None]
-            weight, bias = weight * gate, bias * gate
-        out = torch.baddbmm(identity.flatten(2), weight, x.flatten(2))
-        return out.add_(bias).view_as(identity)
+        gate = gate[:, :, None]
+        out = torch.baddbmm(identity.flatten(2), self.weight * gate, x.flatten(2))
+        return out.add_(self.bias[:, None] * gate).view_as(identity)
 
 
 def can_expand(block: nn.Module, interaction: nn.Module, x: Tensor) -> bool:
@@ -73,6 +67,7 @@ def can_expand(block: nn.Module, interaction: nn.Module, x: Tensor) -> bool:
         and is_bare(conv, nn.Conv2d)
         and conv.kernel_size == conv.stride == (1, 1)
         and conv.groups == 1
+        and conv.bias is None
         and x.device.type == 'cpu'
         and not is_autocast_on('cpu')
         and x.dtype in (torch.float32, torch.float64)

@@ -27,8 +27,6 @@ def recomputed_relu(branch: Normalized, identity: Optional[Tensor] = None) -> Co
     Returns:
         ContextManager: The context.
     """
-    if not torch.is_grad_enabled():
-        return SAVE_ALL
     recipe = Recipe(branch, identity)
     return saved_tensors_hooks(recipe.pack, recipe.unpack)
 
