@@ -69,23 +69,54 @@ def test_fast_paths_equal_the_formulas(interaction, depth, mode, memory_format, 
             torch.testing.assert_close(fast_inference, model(x)[0], rtol=1e-10, atol=1e-12)
 
 
+def kept_maps(interaction):
+    """How many maps a forward pass keeps for the backward pass."""
+    model = slim_resnet(interaction).train()
+    addresses = set()
+
+    def pack(tensor):
+        if tensor.dim() == 4 and min(tensor.shape[2:]) > 4:  # no kernels
+            addresses.add(tensor.untyped_storage().data_ptr())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        out = model(torch.randn(2, 3, 160, 160))
+    assert out  # holds the maps, so that no address is used twice
+    return len(addresses)
+
+
 @pytest.mark.parametrize('interaction', ('mmdia.DIALSTM', 'mmdia.RLA', 'mmdia.DIALSTMLight'))
 def test_gated_networks_keep_no_more_maps_than_plain_ones(interaction):
-    def kept(name):
-        model = slim_resnet(name).train()
-        addresses = set()
+    assert kept_maps(interaction) == kept_maps('mmdia.LayerInteraction')
 
-        def pack(tensor):
-            if tensor.dim() == 4 and min(tensor.shape[2:]) > 4:  # no kernels
-                addresses.add(tensor.untyped_storage().data_ptr())
-            return tensor
 
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            out = model(torch.randn(2, 3, 160, 160))
-        assert out  # holds the maps, so that no address is used twice
-        return len(addresses)
+# 8 blocks, of which 3 project the shortcut. The output of the plain block is computed again, so
+# that of the last one is not kept; a norm's input is, and projections in DLA-L, values in DLA-B.
+@pytest.mark.parametrize(
+    ('interaction', 'more'),
+    {
+        'mmdia.MRLALight': 10,
+        'mmdia.DLALight': 10,
+        'mmdia.MRLABase': 15,
+        'mmdia.DLABase': 15,
+    }.items(),
+)
+def test_layer_attention_computes_the_plain_output_again(interaction, more):
+    assert kept_maps(interaction) == kept_maps('mmdia.LayerInteraction') + more
 
-    assert kept(interaction) == kept('mmdia.LayerInteraction')
+
+@torch.no_grad()
+def test_a_convolution_with_a_bias_is_not_expanded():
+    model = network('mmdia.DIALSTM', 50, 'eval')
+    x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    plain = model(x)[0]
+    for block in model.layer1.blocks():
+        block.conv3.bias = nn.Parameter(torch.ones_like(block.bn3.bias))
+    biased = model(x)[0]
+    with torch.enable_grad():
+        (expected,) = model(x)
+    assert not torch.allclose(biased, plain)
+    torch.testing.assert_close(biased, expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.usefixtures('unroll_all')
