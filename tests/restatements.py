@@ -53,7 +53,7 @@ def light_cell(weights, name, y, h, s):
         linear(weights, f'{name}.reduction', enhance('input_scale', y) + enhance('hidden_scale', h))
     )
     z = np.repeat(z, y.shape[1] // z.shape[1], axis=1)
-    i, f, g, o = (enhance(f'gate_scales.{k}', z) for k in range(4))
+    i, f, g, o = split(enhance('gate_scales', np.tile(z, 4)), 4)
     s = sigmoid(f) * s + sigmoid(i) * np.tanh(g)
     return sigmoid(o) * sigmoid(s), s
 

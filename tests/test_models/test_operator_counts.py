@@ -11,7 +11,7 @@ from ..helpers import INTERACTIONS, slim_resnet
 BUDGET = {
     'mmdia.BlockAttention': (10, 50),
     'mmdia.DIALSTM': (24, 228),
-    'mmdia.DIALSTMLight': (27, 350),
+    'mmdia.DIALSTMLight': (25, 300),
     'mmdia.DLABase': (82, 527),
     'mmdia.DLALight': (86, 461),
     'mmdia.LII': (22, 213),

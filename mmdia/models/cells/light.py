@@ -74,7 +74,7 @@ class LightCell(RecurrentCell):
         self.input_scale = Enhancement(channels)
         self.hidden_scale = Enhancement(channels)
         self.reduction = nn.Linear(channels, channels // self.ratio)
-        self.gate_scales = nn.ModuleList(Enhancement(channels) for _ in range(self.num_gates))
+        self.gate_scales = Enhancement(self.num_gates * channels)
 
     def project_input(self, x: Tensor) -> Tensor:
         """See :meth:`RecurrentCell.project_input`."""
@@ -86,13 +86,8 @@ class LightCell(RecurrentCell):
 
     def gates(self, projections: Tensor) -> Tensor:
         """See :meth:`RecurrentCell.gates`."""
-        z = torch.relu(self.reduction(projections))
-        weights, biases = (
-            torch.stack([getattr(scale, name) for scale in self.gate_scales])
-            for name in ('weight', 'bias')
-        )
-        weights, biases = (p.unflatten(1, (-1, self.ratio)) for p in (weights, biases))
-        return torch.addcmul(biases, weights, z[:, None, :, None]).flatten(1)
+        z = torch.relu(self.reduction(projections))[:, None, :, None]
+        return self.gate_scales(z.expand(-1, self.num_gates, -1, self.ratio).flatten(1))
 
     def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:
         """See :meth:`RecurrentCell.step`; the gates are i, f, g, o."""
@@ -102,6 +97,5 @@ class LightCell(RecurrentCell):
 
     def zero_gates(self) -> None:
         """See :meth:`RecurrentCell.zero_gates`."""
-        for scale in self.gate_scales:
-            nn.init.zeros_(scale.weight)
-            nn.init.zeros_(scale.bias)
+        nn.init.zeros_(self.gate_scales.weight)
+        nn.init.zeros_(self.gate_scales.bias)
