@@ -22,3 +22,13 @@ def readers_of_checkpoints(monkeypatch) -> None:
     loader = checkpoint.CheckpointLoader
     monkeypatch.setattr(loader, '_schemes', dict(loader._schemes))
     monkeypatch.setattr(checkpoint, 'load_from_http', checkpoint.load_from_http)
+
+
+@pytest.fixture(autouse=True)
+def delete_large_files(request):
+    """Delete checkpoints after a test: all tests together would leave 7 GB."""
+    folder = request.getfixturevalue('tmp_path') if 'tmp_path' in request.fixturenames else None
+    yield
+    for path in folder.rglob('*') if folder else ():
+        if path.is_file() and path.stat().st_size > 2**20:
+            path.unlink()
