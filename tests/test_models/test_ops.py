@@ -106,17 +106,33 @@ def test_layer_attention_computes_the_plain_output_again(interaction, more):
 
 
 @torch.no_grad()
-def test_a_convolution_with_a_bias_is_not_expanded():
+@pytest.mark.parametrize(
+    'changes', (dict(bias=True), dict(groups=2), dict(kernel_size=3, padding=1))
+)
+def test_a_last_convolution_of_another_kind(changes):
     model = network('mmdia.DIALSTM', 50, 'eval')
-    x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
-    plain = model(x)[0]
     for block in model.layer1.blocks():
-        block.conv3.bias = nn.Parameter(torch.ones_like(block.bn3.bias))
-    biased = model(x)[0]
+        channels = block.conv3.in_channels, block.conv3.out_channels
+        options = dict(dict(kernel_size=1, bias=False), **changes)
+        block.conv3 = nn.Conv2d(*channels, **options, dtype=torch.float64)
+    x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    (out,) = model(x)
     with torch.enable_grad():
         (expected,) = model(x)
-    assert not torch.allclose(biased, plain)
-    torch.testing.assert_close(biased, expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(out, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize('depth', DEPTHS)
+@pytest.mark.parametrize('interaction', INTERACTIONS)
+def test_statistics_are_collected_without_gradients(interaction, depth):
+    x = torch.randn(3, 3, 64, 64, dtype=torch.float64)
+    models = [network(interaction, depth) for _ in range(2)]
+    (expected,) = models[0](x)
+    with torch.no_grad():
+        (out,) = models[1](x)
+    torch.testing.assert_close(out, expected.detach(), rtol=1e-10, atol=1e-12)
+    buffers = [dict(model.named_buffers()) for model in models]
+    torch.testing.assert_close(*buffers, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.usefixtures('unroll_all')

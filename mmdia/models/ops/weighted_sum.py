@@ -1,6 +1,6 @@
 """Weighted sums of maps that are summed again and again."""
 
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -16,8 +16,8 @@ class Kept(NamedTuple):
 
     Args:
         map (Tensor): The map, of shape (N, C, H, W).
-        uses (Uses, optional): Where sums leave its gradient, a single map to
-            which each of them adds.
+        uses (Uses, optional): Where sums leave their gradients, of which its
+            own is a weighted sum again.
     """
 
     map: Tensor
@@ -40,22 +40,22 @@ class WeightedSum(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
-        """Compute the gradients of the weights, and add to those of the maps."""
+        """Compute the gradients of the weights, and note what those of the maps need."""
         weights, *maps = ctx.saved_tensors
         grad_weights = torch.empty_like(weights)
         product = torch.empty_like(grad)
         for i, (x, uses) in enumerate(zip(maps, ctx.uses)):
             grad_weights[i] = sum_pixels(torch.mul(grad, x, out=product))
-            weight = weights[i].to(grad.dtype)[:, :, None, None]
-            notes = uses.of_this_pass()
-            if notes:
-                notes[0].addcmul_(grad, weight)
-            else:
-                notes.append(grad * weight)
+            uses.of_this_pass().append((weights[i], grad))
         return grad_weights, None, *(None for _ in maps)
 
 
-def add_up(weights: Tensor, maps: Sequence[Tensor]) -> Tensor:
+def gradient(notes: List[Tuple[Tensor, Tensor]]) -> Tuple[Tensor]:
+    """Gradient of a map, from its weights in all sums and the gradients of these."""
+    return (add_up(*zip(*notes)),)
+
+
+def add_up(weights: Sequence[Tensor], maps: Sequence[Tensor]) -> Tensor:
     """Sum of weighted maps, added up in place."""
     total = scale_channels(maps[0], weights[0])
     for weight, x in zip(weights[1:], maps[1:]):
@@ -74,7 +74,7 @@ def keep(x: Tensor) -> Kept:
     """
     if not (is_eager() and torch.is_grad_enabled() and x.requires_grad):
         return Kept(x)
-    return Kept(x.detach(), Uses(tuple, x))
+    return Kept(x.detach(), Uses(gradient, x))
 
 
 def weighted_sum(weights: Tensor, values: Sequence[Kept]) -> Tensor:
