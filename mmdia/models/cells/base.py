@@ -123,7 +123,8 @@ class RecurrentCell(BaseModule):
         """
         with full_precision(x):
             if state is None:
-                x = x.to(next(self.parameters(), x).dtype)
+                weights = list(self.parameters())
+                x = x.to(weights[0].dtype) if weights else x
                 zeros = x.new_zeros(x.shape[0], self.hidden_channels)
                 state = zeros, zeros
             hidden, memory, *projected = state

@@ -87,23 +87,20 @@ class RenewedMemory(NamedTuple):
     Args:
         values (Tuple[Kept]): The values as they were, t maps of shape
             (N, C, H, W).
-        vectors (Tensor): The N renewed keys, and the N means of the renewed
-            values over height and width, of shape (t, 2 N, C).
+        keys (Tensor): The renewed keys, of shape (t, N, C).
         gains (Tensor): Factors that renew the values, of shape (t, N, C).
+        vectors (Tensor): What the cell renews, of shape (t, 2 N, C): the keys,
+            and the means of the renewed values over height and width.
         cell (RecurrentCell): The cell.
         state (State): Its state.
     """
 
     values: Tuple[Kept, ...]
-    vectors: Tensor
+    keys: Tensor
     gains: Tensor
+    vectors: Tensor
     cell: RecurrentCell
     state: State
-
-    @property
-    def keys(self) -> Tensor:
-        """The renewed keys, of shape (t, N, C)."""
-        return self.vectors[:, : self.gains.shape[1]]
 
 
 @MODELS.register_module()
@@ -154,15 +151,18 @@ class DLABase(MRLABase):
         new, gain = torch.cat((key, mean))[None], torch.ones_like(key)[None]
         if memory is None:
             cell = unroll(self.cell)
-            return RenewedMemory((keep(value),), new, gain, cell, cell.recall(cell(pooled)))
-        cell, vectors = memory.cell, memory.vectors
-        state = cell.recall(cell(pooled, memory.state))
+            state = cell.recall(cell(pooled))
+            return RenewedMemory((keep(value),), key[None], gain, new, cell, state)
+        *_, vectors, cell, state = memory
+        state = cell.recall(cell(pooled, state))
         context = tuple(s.repeat(2 * vectors.shape[0], 1) for s in state)
         gates = cell(vectors.flatten(0, 1), context)[0].view_as(vectors)
+        vectors = torch.cat((vectors * gates, new))
         return RenewedMemory(
             values=(*memory.values, keep(value)),
-            vectors=torch.cat((vectors * gates, new)),
+            keys=vectors[:, : len(key)],
             gains=torch.cat((memory.gains * gates[:, len(key) :], gain)),
+            vectors=vectors,
             cell=cell,
             state=state,
         )

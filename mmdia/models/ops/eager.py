@@ -5,11 +5,15 @@ from typing import Optional, Type
 import torch
 from torch import nn
 
+try:
+    from torch.compiler import is_compiling
+except ImportError:  # old PyTorch
+    from torch._dynamo import is_compiling
+
 
 def is_eager() -> bool:
     """Whether operators run one by one, neither compiled nor traced nor exported."""
-    compiling = hasattr(torch.compiler, 'is_compiling') and torch.compiler.is_compiling()
-    return not compiling and not torch.jit.is_tracing()
+    return not is_compiling() and not torch.jit.is_tracing()
 
 
 def has_hooks(*modules: nn.Module) -> bool:
