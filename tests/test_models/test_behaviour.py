@@ -152,13 +152,16 @@ def test_model_of_half_precision(interaction, depth, dtype):
 
 @torch.no_grad()
 def test_channels_last(interaction, depth):
-    model = randomize(slim_resnet(interaction, depth)).double().eval()
+    model = slim_resnet(interaction, depth, out_indices=range(4))
+    model = randomize(model).double().eval()
     x = images(dtype=torch.float64)
-    (expected,) = model(x)
+    expected = model(x)
     model = model.to(memory_format=torch.channels_last)
-    (level,) = model(x.contiguous(memory_format=torch.channels_last))
-    assert level.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(level, expected, rtol=1e-10, atol=1e-12)
+    for gradients_on in (True, False):
+        with torch.set_grad_enabled(gradients_on):
+            levels = model(x.contiguous(memory_format=torch.channels_last))
+        assert all(level.is_contiguous(memory_format=torch.channels_last) for level in levels)
+        torch.testing.assert_close(levels, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_compiles_as_one_graph(interaction, depth):

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor, nn
 
 from ..utils import global_avg_pool
-from ..utils.precision import is_autocast_on
 from .eager import is_bare
 from .normalization import affine_of
 
@@ -69,7 +68,6 @@ def can_expand(block: nn.Module, interaction: nn.Module, x: Tensor) -> bool:
         and conv.groups == 1
         and conv.bias is None
         and x.device.type == 'cpu'
-        and not is_autocast_on('cpu')
         and x.dtype in (torch.float32, torch.float64)
         and x.is_contiguous()
         and x.shape[2] * x.shape[3] >= PIXELS_PER_CHANNEL * x.shape[1]
