@@ -90,6 +90,8 @@ val_dataloader = dict(batch_size=2, dataset=dict(indices=7))
 test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=1)
 default_hooks = dict(logger=dict(interval=1))
+# Validation and checkpoint then have the same running statistics, those of all processes.
+custom_hooks = [dict(type='SyncBuffersHook')]
 """
     )
     return path
