@@ -42,7 +42,7 @@ def record_gates(model: nn.Module, inputs: Tensor) -> Dict[str, Tensor]:
     gates = {}
 
     def record(stage, interaction, output):
-        _, (_, (hidden, *_)) = output
+        _, (hidden, *_) = output
         gate = interaction.gate_scale * hidden
         gates.setdefault(stage, []).append(gate.float().cpu())
 

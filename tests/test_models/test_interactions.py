@@ -17,7 +17,7 @@ def build(interaction, num_blocks, channels=8):
 
 def run(module, branches, x):
     """Join branches one after another, as a stage does."""
-    state = module.begin(None)
+    state = None
     for i, branch in enumerate(branches):
         x, state = module(branch, x, state, i)
     return x

@@ -165,7 +165,7 @@ def test_norms_of_interactions_learn_beside_a_fixed_trunk():
 
 def test_drop_path_rates_grow_to_the_last_block():
     model = ResNet(**SLIM, drop_path_rate=0.7)
-    blocks = [block for stage in model.stages() for block in stage.blocks()]
+    blocks = [block for stage in model.stages() for block in stage]
     rates = [getattr(block.drop_path, 'drop_prob', 0.0) for block in blocks]
     assert rates == pytest.approx([0.1 * i for i in range(8)])
 
@@ -186,10 +186,10 @@ def test_dropped_attention_leaves_the_plain_block():
 def test_init_weights_of_the_paper():
     model = DLAResNet(**SLIM_DLA)
     model.init_weights()
-    block = next(model.layer1.blocks())
+    block = model.layer1[0]
     assert not block.bn2.weight.any() and (block.bn1.weight == 1).all()
     # Kaiming, fan out: the variance of a 3x3 convolution of C channels is 2 / (9 C).
-    weights = torch.cat([b.conv2.weight.flatten() for b in model.layer4.blocks()])
+    weights = torch.cat([b.conv2.weight.flatten() for b in model.layer4])
     assert weights.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.02)
     value = model.layer4.interaction.attentions[0].value.weight
     assert value.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.15)

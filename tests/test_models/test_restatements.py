@@ -24,7 +24,7 @@ class Blocks:
 
     def __iter__(self):
         for stage in range(1, 5):
-            for index, block in enumerate(getattr(self.model, f'layer{stage}').blocks()):
+            for index, block in enumerate(getattr(self.model, f'layer{stage}')):
                 yield Block(block, f'layer{stage}', index)
 
 
@@ -51,7 +51,7 @@ def assert_equals_restatement(interaction, depth=18, batch_size=2):
     model = randomize(ResNet(depth, interaction, base_channels=32)).double().eval()
     # Blocks that add little keep the attention away from 0 and 1.
     for stage in model.stages():
-        for block in stage.blocks():
+        for block in stage:
             getattr(block, block.norm_names[-1]).weight.mul_(0.2)
     images = torch.randn(batch_size, 3, 65, 97, dtype=torch.float64)
 

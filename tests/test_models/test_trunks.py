@@ -220,7 +220,7 @@ def test_deep_stem_without_norms_has_no_biases():
 
 
 def test_dropout_stands_before_the_last_convolution():
-    block = next(WideResNet(16, 2, drop_rate=1 - 1e-6).layer2.blocks()).train()
+    block = WideResNet(16, 2, drop_rate=1 - 1e-6).layer2[0].train()
     inputs = []
     block.conv1.register_forward_hook(lambda module, args, out: inputs.append(args[0]))
     block.conv2.register_forward_hook(lambda module, args, out: inputs.append(args[0]))
@@ -280,5 +280,5 @@ def test_defaults_fit_the_ablation_without_norms(cls):
 def test_nothing_follows_a_preactivated_sum():
     model = PreResNet(20, out_indices=(0, 1, 2)).eval()
     early, _, last = model(torch.randn(1, 3, 32, 32))
-    assert isinstance(next(model.layer1.blocks()), PreActivationBlock)
+    assert isinstance(model.layer1[0], PreActivationBlock)
     assert early.min() < 0 <= last.min()

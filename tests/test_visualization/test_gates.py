@@ -32,7 +32,7 @@ def test_they_are_what_multiplies_the_branch(images):
     gates = record_gates(model, images)['layer1']
     with torch.no_grad():
         x = model.act(model.bn1(model.conv1(images)))
-        for block, gate in zip(model.layer1.blocks(), gates):
+        for block, gate in zip(model.layer1, gates):
             x = torch.relu(block.shortcut(x) + block.branch(x) * gate[:, :, None, None])
         torch.testing.assert_close(x, model(images)[0])
 

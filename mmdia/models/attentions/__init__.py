@@ -1,4 +1,4 @@
-from .base import Attention, ChannelAttention
+from .base import Attention, ChannelAttention, zero_parameters
 from .build import build_attention, list_attentions
 from .cbam import CBAM
 from .eca import ECA
@@ -26,4 +26,5 @@ __all__ = [
     'NonLocal',
     'build_attention',
     'list_attentions',
+    'zero_parameters',
 ]

@@ -2,13 +2,12 @@
 
 from typing import Optional, Union
 
-import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmdia.utils import check_int
 
-from ..utils import full_precision, scale_channels
+from ..utils import full_precision, like_parameters, scale_channels
 
 
 class Attention(BaseModule):
@@ -33,17 +32,10 @@ class Attention(BaseModule):
         init_cfg (dict | list[dict], optional): Initialization config.
             Defaults to None.
 
-    Attributes:
-        neutral_gate (float): By what the input is multiplied after
-            :meth:`neutralize`; a power of two, which is exact in any
-            precision.
-
     Raises:
         TypeError: If ``in_channels`` or ``num_blocks`` is not an integer.
         ValueError: If ``in_channels`` or ``num_blocks`` is not positive.
     """
-
-    neutral_gate: float
 
     def __init__(
         self,
@@ -72,13 +64,16 @@ class Attention(BaseModule):
         """
         raise NotImplementedError
 
-    def neutralize(self) -> None:
-        """Set the weights so that the input is multiplied by ``neutral_gate``."""
+    def zero_gate(self) -> float:
+        """Zero the last layers, and return by what the input is then multiplied.
+
+        That is a power of two, which is exact in any precision.
+        """
         raise NotImplementedError
 
     def like_weights(self, features: Tensor) -> Tensor:
         """Features in the dtype of the weights; pooled ones have single precision."""
-        return features.to(next(self.parameters()).dtype)
+        return like_parameters(self, features)
 
 
 class ChannelAttention(Attention):
@@ -88,8 +83,6 @@ class ChannelAttention(Attention):
         *args: See :class:`Attention`.
         **kwargs: See :class:`Attention`.
     """
-
-    neutral_gate = 0.5  # sigmoid(0)
 
     def gate(self, x: Tensor, index: int) -> Tensor:
         """Compute the gates of all channels; called with autocast off.
@@ -108,11 +101,6 @@ class ChannelAttention(Attention):
         with full_precision(x):
             gate = self.gate(x, index)
         return scale_channels(x, gate)
-
-
-def at_least_single(x: Tensor) -> Tensor:
-    """A tensor in single precision, or in double where it is."""
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def zero_parameters(module: nn.Module) -> None:

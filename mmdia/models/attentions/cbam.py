@@ -14,6 +14,7 @@ from ..utils import (
     global_avg_pool,
     reduce_channels,
     scale_channels,
+    single_or_double,
 )
 from .base import Attention, zero_parameters
 
@@ -48,8 +49,6 @@ class CBAM(Attention):
             positive and odd.
     """
 
-    neutral_gate = 0.25  # sigmoid(0) * sigmoid(0)
-
     def __init__(
         self,
         in_channels: int,
@@ -74,8 +73,7 @@ class CBAM(Attention):
 
     def spatial_gate(self, x: Tensor) -> Tensor:
         """The gates of all positions, of shape (N, 1, H, W)."""
-        dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-        average = x.mean(1, keepdim=True, dtype=dtype)
+        average = x.mean(1, keepdim=True, dtype=single_or_double(x))
         maximum = x.amax(1, keepdim=True)
         return torch.sigmoid(self.conv(self.like_weights(torch.cat((average, maximum), dim=1))))
 
@@ -85,7 +83,8 @@ class CBAM(Attention):
             x = scale_channels(x, self.channel_gate(x))
             return x * self.spatial_gate(x).to(x.dtype)
 
-    def neutralize(self) -> None:
-        """See :meth:`Attention.neutralize`."""
+    def zero_gate(self) -> float:
+        """See :meth:`Attention.zero_gate`."""
         zero_parameters(self.mlp[-1])
         zero_parameters(self.conv)
+        return 0.25  # sigmoid(0) * sigmoid(0)

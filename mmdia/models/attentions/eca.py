@@ -52,6 +52,7 @@ class ECA(ChannelAttention):
         pooled = self.like_weights(global_avg_pool(x))
         return torch.sigmoid(self.conv(pooled[:, None])[:, 0])
 
-    def neutralize(self) -> None:
-        """See :meth:`Attention.neutralize`."""
+    def zero_gate(self) -> float:
+        """See :meth:`Attention.zero_gate`."""
         zero_parameters(self.conv)
+        return 0.5

@@ -62,7 +62,6 @@ class GC(Attention):
         # The half makes up for MMCV's rounding down of a product of floats.
         ratio = (reduce_channels(in_channels, ratio) + 0.5) / in_channels
         self.block = ContextBlock(in_channels, ratio, pooling_type, tuple(fusion_types))
-        self.neutral_gate = 1.0 if self.block.channel_mul_conv is None else 0.5
 
     def forward(self, x: Tensor, index: int = 0) -> Tensor:
         """See :meth:`Attention.forward`."""
@@ -74,8 +73,9 @@ class GC(Attention):
             super().init_weights()
             self.block.reset_parameters()
 
-    def neutralize(self) -> None:
-        """See :meth:`Attention.neutralize`."""
+    def zero_gate(self) -> float:
+        """See :meth:`Attention.zero_gate`."""
         for convs in (self.block.channel_add_conv, self.block.channel_mul_conv):
             if convs is not None:
                 zero_parameters(convs[-1])
+        return 1.0 if self.block.channel_mul_conv is None else 0.5

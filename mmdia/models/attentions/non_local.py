@@ -43,8 +43,6 @@ class NonLocal(Attention):
             above.
     """
 
-    neutral_gate = 1.0
-
     def __init__(
         self,
         in_channels: int,
@@ -65,6 +63,7 @@ class NonLocal(Attention):
         """See :meth:`Attention.forward`."""
         return self.block(x).to(x.dtype)
 
-    def neutralize(self) -> None:
-        """See :meth:`Attention.neutralize`."""
+    def zero_gate(self) -> float:
+        """See :meth:`Attention.zero_gate`."""
         zero_parameters(self.block.conv_out)
+        return 1.0  # what is added is zero

@@ -42,6 +42,7 @@ class SE(ChannelAttention):
         """See :meth:`ChannelAttention.gate`."""
         return torch.sigmoid(self.mlp(self.like_weights(global_avg_pool(x))))
 
-    def neutralize(self) -> None:
-        """See :meth:`Attention.neutralize`."""
+    def zero_gate(self) -> float:
+        """See :meth:`Attention.zero_gate`."""
         zero_parameters(self.mlp[-1])
+        return 0.5

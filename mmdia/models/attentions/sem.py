@@ -35,8 +35,6 @@ class SEM(ChannelAttention):
         ValueError: If ``ratio`` is not in 1 ... C.
     """
 
-    neutral_gate = 0.125  # sigmoid(0) ** 3
-
     def __init__(
         self, in_channels: int, num_blocks: int = 1, ratio: int = 16, bias: bool = True, **kwargs
     ) -> None:
@@ -60,9 +58,10 @@ class SEM(ChannelAttention):
         switches = torch.sigmoid(self.switch(pooled))[:, :, None]
         return torch.sigmoid(switches * torch.stack(scores, dim=1)).prod(1)
 
-    def neutralize(self) -> None:
-        """See :meth:`Attention.neutralize`."""
+    def zero_gate(self) -> float:
+        """See :meth:`Attention.zero_gate`."""
         zero_parameters(self.mlp[-1])
         zero_parameters(self.conv)
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
+        return 0.125  # sigmoid(0) ** 3

@@ -1,14 +1,13 @@
 """Spatial group-wise enhancement."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 from mmdia.utils import check_int
 
-from ..utils import full_precision, global_avg_pool
-from .base import Attention, at_least_single
+from ..utils import full_precision, global_avg_pool, single_or_double
+from .base import Attention
 
 
 @MODELS.register_module()
@@ -38,7 +37,7 @@ class SGE(Attention):
         ValueError: If ``groups`` does not divide C.
     """
 
-    neutral_gate = 0.5  # sigmoid(0)
+    eps = 1e-5  # of the norm
 
     def __init__(self, in_channels: int, num_blocks: int = 1, groups: int = 64, **kwargs) -> None:
         super().__init__(in_channels, num_blocks, **kwargs)
@@ -52,20 +51,23 @@ class SGE(Attention):
         self.bias = nn.Parameter(torch.ones(groups, 1))
 
     def gate(self, x: Tensor) -> Tensor:
-        """The gates of all groups and positions, of shape (N, groups, H * W)."""
-        parts = at_least_single(x).unflatten(1, (self.groups, -1)).flatten(3)
-        mean = global_avg_pool(x).unflatten(1, (self.groups, 1, -1))
-        similarity = (mean @ parts)[:, :, 0]
-        similarity = F.layer_norm(similarity, similarity.shape[-1:])
-        return torch.sigmoid(self.like_weights(similarity) * self.weight + self.bias)
+        """The gates of all groups and positions, of shape (N, groups, H, W)."""
+        parts = x.to(single_or_double(x)).unflatten(1, (self.groups, -1))
+        mean = global_avg_pool(x).unflatten(1, (self.groups, -1))
+        similarity = (mean[..., None, None] * parts).sum(2)
+        variance, mean = torch.var_mean(similarity, (2, 3), correction=0, keepdim=True)
+        similarity = (similarity - mean) * torch.rsqrt(variance + self.eps)
+        weight, bias = self.weight[..., None], self.bias[..., None]
+        return torch.sigmoid(self.like_weights(similarity) * weight + bias)
 
     def forward(self, x: Tensor, index: int = 0) -> Tensor:
         """See :meth:`Attention.forward`."""
         with full_precision(x):
-            gate = self.gate(x).to(x.dtype).unflatten(2, x.shape[2:])
+            gate = self.gate(x).to(x.dtype)
         return (x.unflatten(1, (self.groups, -1)) * gate[:, :, None]).flatten(1, 2)
 
-    def neutralize(self) -> None:
-        """See :meth:`Attention.neutralize`."""
+    def zero_gate(self) -> float:
+        """See :meth:`Attention.zero_gate`."""
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
+        return 0.5

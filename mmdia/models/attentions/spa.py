@@ -9,8 +9,8 @@ from torch import Tensor
 from mmdia.registry import MODELS
 from mmdia.utils import check_int
 
-from ..utils import BottleneckMLP, reduce_channels
-from .base import ChannelAttention, at_least_single, zero_parameters
+from ..utils import BottleneckMLP, reduce_channels, single_or_double
+from .base import ChannelAttention, zero_parameters
 
 
 @MODELS.register_module()
@@ -63,10 +63,11 @@ class SPA(ChannelAttention):
 
     def gate(self, x: Tensor, index: int) -> Tensor:
         """See :meth:`ChannelAttention.gate`."""
-        x = at_least_single(x)
+        x = x.to(single_or_double(x))
         pooled = [F.adaptive_avg_pool2d(x, grid).flatten(1) for grid in self.grids]
         return torch.sigmoid(self.mlp(self.like_weights(torch.cat(pooled, dim=1))))
 
-    def neutralize(self) -> None:
-        """See :meth:`Attention.neutralize`."""
+    def zero_gate(self) -> float:
+        """See :meth:`Attention.zero_gate`."""
         zero_parameters(self.mlp[-1])
+        return 0.5

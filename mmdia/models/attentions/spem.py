@@ -31,8 +31,6 @@ class SPEM(ChannelAttention):
         **kwargs: See :class:`Attention`.
     """
 
-    neutral_gate = 0.25  # sigmoid(0) * sigmoid(0)
-
     def __init__(self, in_channels: int, num_blocks: int = 1, **kwargs) -> None:
         super().__init__(in_channels, num_blocks, **kwargs)
         self.weight1 = nn.Parameter(torch.zeros(in_channels))
@@ -49,7 +47,8 @@ class SPEM(ChannelAttention):
         mixed = self.weight1 * (shares * extremes).sum(2) + self.bias1
         return torch.sigmoid(extremes.sum(2)) * torch.sigmoid(mixed)
 
-    def neutralize(self) -> None:
-        """See :meth:`Attention.neutralize`."""
+    def zero_gate(self) -> float:
+        """See :meth:`Attention.zero_gate`."""
         for parameter in (self.weight1, self.bias1, self.weight2, self.bias2):
             nn.init.zeros_(parameter)
+        return 0.25  # sigmoid(0) * sigmoid(0)

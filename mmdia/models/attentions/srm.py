@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 
-from .base import ChannelAttention, at_least_single, zero_parameters
+from ..utils import single_or_double
+from .base import ChannelAttention, zero_parameters
 
 
 @MODELS.register_module()
@@ -44,11 +45,12 @@ class SRM(ChannelAttention):
 
     def gate(self, x: Tensor, index: int) -> Tensor:
         """See :meth:`ChannelAttention.gate`."""
-        variance, mean = torch.var_mean(at_least_single(x), (2, 3), correction=0)
+        variance, mean = torch.var_mean(x.to(single_or_double(x)), (2, 3), correction=0)
         style = torch.stack((mean, (variance + self.eps).sqrt()), dim=2)
         score = (self.like_weights(style) * self.weight).sum(2)
         return torch.sigmoid(self.norms[index](score[:, :, None, None]).flatten(1))
 
-    def neutralize(self) -> None:
-        """See :meth:`Attention.neutralize`."""
+    def zero_gate(self) -> float:
+        """See :meth:`Attention.zero_gate`."""
         zero_parameters(self.norms)
+        return 0.5

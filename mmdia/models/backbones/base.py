@@ -8,7 +8,13 @@ from mmengine.model import BaseModule, PretrainedInit
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 
-from ..interactions import PLAIN, LayerInteraction, build_interaction, interaction_class
+from ..interactions import (
+    PLAIN,
+    FeedbackInteraction,
+    LayerInteraction,
+    build_interaction,
+    interaction_class,
+)
 from ..utils import load_pretrained
 from .blocks import ResidualBlock
 from .stage import Stage
@@ -107,7 +113,8 @@ class ResidualBackbone(BaseModule):
             )
         if network_wide:
             self.interaction = build_interaction(interaction, channels, self.stage_blocks, **kwargs)
-            self.interaction.attach([block for stage in blocks for block in stage])
+            if isinstance(self.interaction, FeedbackInteraction):
+                self.interaction.attach([block for stage in blocks for block in stage])
             first = accumulate(self.stage_blocks, initial=0)
             stages = [Stage(b, first_index=i) for b, i in zip(blocks, first)]
         else:
@@ -115,8 +122,6 @@ class ResidualBackbone(BaseModule):
                 Stage(b, build_interaction(interaction if on else PLAIN, c, len(b), **kwargs))
                 for b, c, on in zip(blocks, channels, chosen)
             ]
-            for stage in stages:
-                stage.interaction.attach(list(stage.blocks()))
         for i, stage in enumerate(stages, 1):
             self.add_module(f'layer{i}', stage)
         self._freeze_stages()
@@ -146,26 +151,21 @@ class ResidualBackbone(BaseModule):
         Returns:
             Tuple[Tensor]: A map of shape (N, C_i, H / s_i, W / s_i), rounded
             up, for each stage i of ``out_indices``.
-
-        Raises:
-            ValueError: If the images are smaller than the network's stride.
         """
-        if min(x.shape[-2:]) < self.stride:
-            raise ValueError(
-                f'images must be at least as large as the stride of the network, {self.stride}, '
-                f'got {tuple(x.shape[-2:])}'
-            )
         for module in self.stem_modules():
             x = module(x)
         state = None
         outputs = []
         for i, stage in enumerate(self.stages()):
-            x, state = stage(x, state, self.interaction)
+            if self.interaction is None:
+                x = stage(x)
+            else:
+                x, state = stage(x, state, self.interaction)
             if i == self.num_stages - 1:
                 for module in self.final_modules():
                     x = module(x)
-                interaction = stage.interaction if self.interaction is None else self.interaction
-                x = interaction.finish(x, state)
+                if isinstance(self.interaction, FeedbackInteraction):
+                    x = self.interaction.finish(x, state)
             if i in self.out_indices:
                 outputs.append(x)
         return tuple(outputs)
@@ -220,7 +220,7 @@ class ResidualBackbone(BaseModule):
         if self.frozen_stages >= 0:
             yield from self.stem_modules()
         for stage in self.stages()[: max(self.frozen_stages, 0)]:
-            yield from stage.blocks()
+            yield from stage
             if stage.interaction in self._trained_interactions:
                 yield stage.interaction
         if self.frozen_stages == self.num_stages:

@@ -8,6 +8,7 @@ from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..ops import normalize
 from ..utils import checkpoint_module
 
 
@@ -118,9 +119,15 @@ class ResidualBlock(BaseModule):
             bias=False,
             **kwargs,
         )
+        # In the order in which they are applied: tools fuse a norm into the convolution before it.
+        if self.preactivation:
+            self._add_norm(in_channels)
         self.add_module(f'conv{self.num_convs}', conv)
+        if not self.preactivation:
+            self._add_norm(out_channels)
+
+    def _add_norm(self, channels: int) -> None:
         if self.normalize:
-            channels = in_channels if self.preactivation else out_channels
             name, norm = build_norm_layer(self.norm_cfg, channels, postfix=self.num_convs)
             self.add_module(name, norm)
             self.norm_names.append(name)
@@ -194,50 +201,33 @@ class ResidualBlock(BaseModule):
         return self._branch(x, feed)
 
     def _branch(self, x: Tensor, feed: Optional[Tensor]) -> Tensor:
-        x = self.last_conv(self.body(x, feed))
-        if self.last_norm is not None:
-            x = self.last_norm(x)
-        return self.drop_path(x)
-
-    def body(self, x: Tensor, feed: Optional[Tensor] = None) -> Tensor:
-        """The residual branch up to its last convolution, without that.
-
-        Args:
-            x (Tensor): Input of shape (N, C_in, H, W).
-            feed (Tensor, optional): See :meth:`branch`.
-
-        Returns:
-            Tensor: Input of :attr:`last_conv`.
-        """
         for index in range(1, self.num_convs):
             x = self.convolve(x, index, feed)
             if self.normalize:
                 x = getattr(self, self.norm_names[index - 1])(x)
             x = self.act(x)
-        return self.dropout(x)
-
-    def is_deterministic(self) -> bool:
-        """Whether :meth:`branch` is just its convolutions, norms and activations."""
-        checkpointed = self.with_cp and torch.is_grad_enabled()
-        random = not isinstance(self.drop_path, nn.Identity) and self.training
-        return self.skip_connections and not checkpointed and not random
-
-    @property
-    def last_conv(self) -> nn.Module:
-        """The last convolution of the branch."""
-        return getattr(self, f'conv{self.num_convs}')
-
-    @property
-    def last_norm(self) -> Optional[nn.Module]:
-        """The norm after the last convolution; None where there is none."""
-        if self.preactivation or not self.normalize:
-            return None
-        return getattr(self, self.norm_names[-1])
+        x = self.convolve(self.dropout(x), self.num_convs, feed)
+        if self.normalize:
+            x = normalize(getattr(self, self.norm_names[-1]), x)
+        return self.drop_path(x)
 
     def convolve(self, x: Tensor, index: int, feed: Optional[Tensor]) -> Tensor:
-        """Apply one convolution of the branch."""
-        x = getattr(self, f'conv{index}')(x)
-        return x + feed if index == 1 and feed is not None else x
+        """Apply one convolution of the branch.
+
+        Raises:
+            RuntimeError: If something is to be added to the first one, whose
+                norm has been fused into it.
+        """
+        conv = getattr(self, f'conv{index}')
+        x = conv(x)
+        if index > 1 or feed is None:
+            return x
+        if conv.bias is not None:
+            raise RuntimeError(
+                'a convolution whose norm was fused into it cannot read the state of an '
+                'interaction, which is added before the norm: do not fuse norms of this network'
+            )
+        return x + feed
 
 
 class BasicBlock(ResidualBlock):

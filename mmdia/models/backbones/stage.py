@@ -1,9 +1,9 @@
 """A stage: a sequence of residual blocks joined by a layer interaction."""
 
-from typing import Any, Iterator, Optional, Sequence, Tuple
+from typing import Any, Iterator, Optional, Sequence, Tuple, Union
 
 from mmengine.model import BaseModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..interactions import LayerInteraction
 from .blocks import ResidualBlock
@@ -12,7 +12,10 @@ from .blocks import ResidualBlock
 class Stage(BaseModule):
     """Residual blocks of equal width and the interaction that joins their halves.
 
-    Blocks are named ``0, 1, ...``, as in torchvision's stages.
+    Blocks are named ``0, 1, ...``, as in torchvision's stages, and are found
+    by ``stage[i]``, ``len(stage)`` and in a loop over the stage. They return
+    their two halves: the place to watch the output of a block is
+    ``stage.outputs[i]``, a module that returns it.
 
     Args:
         blocks (Sequence[ResidualBlock]): The blocks.
@@ -35,29 +38,38 @@ class Stage(BaseModule):
         for i, block in enumerate(blocks):
             self.add_module(str(i), block)
         self.interaction = interaction
+        self.outputs = nn.ModuleList(nn.Identity() for _ in blocks)
 
-    def blocks(self) -> Iterator[ResidualBlock]:
-        """The blocks in their order."""
-        return (getattr(self, str(i)) for i in range(self.num_blocks))
+    def __len__(self) -> int:
+        return self.num_blocks
+
+    def __getitem__(self, index: int) -> ResidualBlock:
+        return getattr(self, str(range(self.num_blocks)[index]))
+
+    def __iter__(self) -> Iterator[ResidualBlock]:
+        return (self[i] for i in range(self.num_blocks))
 
     def forward(
-        self, x: Tensor, state: Any = None, interaction: Optional[LayerInteraction] = None
-    ) -> Tuple[Tensor, Any]:
+        self, x: Tensor, state: Any = None, shared: Optional[LayerInteraction] = None
+    ) -> Union[Tensor, Tuple[Tensor, Any]]:
         """Run all blocks.
 
         Args:
             x (Tensor): Input of shape (N, C_in, H, W).
             state (Any): What the stage before returned as state. Defaults to
                 None, as before the first stage.
-            interaction (LayerInteraction, optional): The interaction shared
-                among stages, where this stage has none.
+            shared (LayerInteraction, optional): The interaction that all
+                stages share, where this one has none of its own.
 
         Returns:
-            Tuple[Tensor, Any]: Output of shape (N, C_out, H // stride,
-            W // stride), rounded up, and the state for the next stage.
+            Tensor | Tuple[Tensor, Any]: Output of shape (N, C_out, H // stride,
+            W // stride), rounded up. With a shared interaction, also the state
+            for the next stage; otherwise it ends here.
         """
-        interaction = self.interaction if interaction is None else interaction
-        state = interaction.begin(state)
-        for i, block in enumerate(self.blocks(), self.first_index):
-            x, state = interaction.run(block, x, state, i)
-        return x, state
+        interaction = shared if self.interaction is None else self.interaction
+        for i, (block, output) in enumerate(zip(self, self.outputs), self.first_index):
+            branch, identity = block(x, interaction.feed(state, i))
+            x, state = interaction(branch, identity, state, i)
+            x = output(x)
+            del branch, identity  # not to be kept through the next block
+        return x if shared is None else (x, state)

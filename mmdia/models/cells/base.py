@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mmdia.utils import check_int
 
-from ..utils import full_precision
+from ..utils import full_precision, like_parameters
 
 State = Tuple[Tensor, ...]
 
@@ -31,12 +31,9 @@ class RecurrentCell(BaseModule):
 
     Attributes:
         num_gates (int): Number of gates.
-        neutral_output (float): What h is where all pre-activations and the
-            memory are zero.
     """
 
     num_gates: int
-    neutral_output: float
 
     def __init__(
         self,
@@ -61,26 +58,18 @@ class RecurrentCell(BaseModule):
         """Build the map from a vector to the pre-activations of all gates."""
         return nn.Linear(in_channels, out_channels)
 
-    def project_input(self, x: Tensor) -> Tensor:
-        """Project an input of shape (N, in_channels)."""
-        return self.input_gates(x)
-
-    def project_state(self, hidden: Tensor, memory: Tensor) -> Tensor:
-        """Project the hidden vector h or the memory c, of shape (N, hidden_channels) each."""
-        return self.hidden_gates(hidden)
-
-    def gates(self, projections: Tensor) -> Tensor:
+    def gates(self, x: Tensor, hidden: Tensor, memory: Tensor) -> Tensor:
         """Compute the pre-activations of all gates.
 
         Args:
-            projections (Tensor): Sum of the projections of input and state, of
-                shape (N, C'), as :meth:`project_input` returns it.
+            x (Tensor): Input of shape (..., in_channels).
+            hidden (Tensor): Hidden vector h of shape (..., hidden_channels).
+            memory (Tensor): Memory c of shape (..., hidden_channels).
 
         Returns:
-            Tensor: Pre-activations of shape (N, num_gates * hidden_channels);
-            by default the sum itself.
+            Tensor: Pre-activations of shape (..., num_gates * hidden_channels).
         """
-        return projections
+        return self.input_gates(x) + self.hidden_gates(hidden)
 
     def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> Tuple[Tensor, Tensor]:
         """Update the memory.
@@ -95,49 +84,37 @@ class RecurrentCell(BaseModule):
         """
         raise NotImplementedError
 
-    def recall(self, state: State) -> State:
-        """Project a state once for all the vectors that are read in it.
-
-        Args:
-            state (Tuple[Tensor, Tensor]): Hidden vector h and memory c, of
-                shape (N, hidden_channels) each.
-
-        Returns:
-            Tuple[Tensor, Tensor, Tensor]: The same, and their projection.
-        """
-        with full_precision(state[0]):
-            return *state, self.project_state(*state)
-
     def forward(self, x: Tensor, state: Optional[State] = None) -> Tuple[Tensor, Tensor]:
-        """Read one vector.
+        """Read one vector, or several in the same state.
 
         Args:
-            x (Tensor): Input of shape (N, in_channels).
+            x (Tensor): Input of shape (..., N, in_channels).
             state (Tuple[Tensor, Tensor], optional): Hidden vector h and
-                memory c of shape (N, hidden_channels) each, maybe with their
-                projection (:meth:`recall`). Defaults to None, which stands for
-                zeros.
+                memory c of shape (N, hidden_channels) each. Defaults to None,
+                which stands for zeros.
 
         Returns:
-            Tuple[Tensor, Tensor]: New hidden vector h and memory c.
+            Tuple[Tensor, Tensor]: New hidden vector h and memory c, of shape
+            (..., N, hidden_channels) each.
         """
         with full_precision(x):
+            x = like_parameters(self, x)
             if state is None:
-                weights = list(self.parameters())
-                x = x.to(weights[0].dtype) if weights else x
-                zeros = x.new_zeros(x.shape[0], self.hidden_channels)
+                zeros = x.new_zeros(*x.shape[:-1], self.hidden_channels)
                 state = zeros, zeros
-            hidden, memory, *projected = state
-            recalled = projected[0] if projected else self.project_state(hidden, memory)
-            gates = self.gates(self.project_input(x.to(hidden.dtype)) + recalled)
-            return self.step(gates.chunk(self.num_gates, dim=1), memory)
+            hidden, memory = state
+            gates = self.gates(x, hidden, memory)
+            return self.step(gates.chunk(self.num_gates, dim=-1), memory)
 
-    def zero_gates(self) -> None:
-        """Zero the last linear layers: all pre-activations become zero."""
+    def zero_gate(self) -> float:
+        """Zero the last layers of all gates, and return what h is from then on."""
         for projection in self.children():
             last = [m for m in projection.modules() if isinstance(m, nn.Linear)][-1]
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
+        zero = torch.zeros((), device='cpu')  # also where weights are on no device yet
+        hidden, _ = self.step((zero,) * self.num_gates, zero)
+        return hidden.item()
 
 
 def update_memory(input_gate: Tensor, forget_gate: Tensor, new: Tensor, memory: Tensor) -> Tensor:

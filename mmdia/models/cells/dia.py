@@ -55,7 +55,6 @@ class DIACell(BottleneckCell):
     ) -> None:
         super().__init__(in_channels, hidden_channels, ratio, init_cfg)
         self.activation = get_activation('activation', activation, ('sigmoid', 'tanh', 'relu'))
-        self.neutral_output = 0.25 if activation == 'sigmoid' else 0.0
 
     def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:
         """See :meth:`RecurrentCell.step`; the gates are i, f, g, o."""

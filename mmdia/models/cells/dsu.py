@@ -3,7 +3,6 @@
 from typing import Optional, Tuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
@@ -49,7 +48,6 @@ class DSUCell(BottleneckCell):
     """
 
     num_gates = 3
-    neutral_output = 0.5
 
     def __init__(
         self,
@@ -81,25 +79,14 @@ class DSUCell(BottleneckCell):
             nn.Linear(mid_channels, self.num_gates * self.hidden_channels),
         )
 
-    def project_input(self, x: Tensor) -> Tensor:
-        """See :meth:`RecurrentCell.project_input`."""
-        if self.fusion == 'separate':
-            return super().project_input(x)
-        return F.linear(x, self.joint_gates[0].weight[:, self.hidden_channels :])
-
-    def project_state(self, hidden: Tensor, memory: Tensor) -> Tensor:
-        """See :meth:`RecurrentCell.project_state`."""
+    def gates(self, x: Tensor, hidden: Tensor, memory: Tensor) -> Tensor:
+        """See :meth:`RecurrentCell.gates`."""
         # h is sigmoid(c), except before the first block, where it is zero.
         read = hidden if self.reads_hidden else self.normalize(memory)
         if self.fusion == 'separate':
-            return super().project_state(read, memory)
-        return F.linear(read, self.joint_gates[0].weight[:, : self.hidden_channels])
-
-    def gates(self, projections: Tensor) -> Tensor:
-        """See :meth:`RecurrentCell.gates`."""
-        if self.fusion == 'separate':
-            return projections
-        return self.joint_gates[2](self.joint_gates[1](projections))
+            return super().gates(x, read, memory)
+        read = read.expand(*x.shape[:-1], -1)
+        return self.joint_gates(torch.cat((read, x), dim=-1))
 
     def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:
         """See :meth:`RecurrentCell.step`; the gates are i, f, g."""

@@ -57,7 +57,6 @@ class LightCell(RecurrentCell):
     """
 
     num_gates = 4
-    neutral_output = 0.25
 
     def __init__(self, in_channels: int, ratio: int = 4, init_cfg: Optional[dict] = None) -> None:
         check_int('ratio', ratio)
@@ -76,18 +75,11 @@ class LightCell(RecurrentCell):
         self.reduction = nn.Linear(channels, channels // self.ratio)
         self.gate_scales = Enhancement(self.num_gates * channels)
 
-    def project_input(self, x: Tensor) -> Tensor:
-        """See :meth:`RecurrentCell.project_input`."""
-        return self.input_scale(x)
-
-    def project_state(self, hidden: Tensor, memory: Tensor) -> Tensor:
-        """See :meth:`RecurrentCell.project_state`."""
-        return self.hidden_scale(hidden)
-
-    def gates(self, projections: Tensor) -> Tensor:
+    def gates(self, x: Tensor, hidden: Tensor, memory: Tensor) -> Tensor:
         """See :meth:`RecurrentCell.gates`."""
-        z = torch.relu(self.reduction(projections))[:, None, :, None]
-        return self.gate_scales(z.expand(-1, self.num_gates, -1, self.ratio).flatten(1))
+        z = torch.relu(self.reduction(self.input_scale(x) + self.hidden_scale(hidden)))
+        z = z.repeat_interleave(self.ratio, dim=-1)
+        return self.gate_scales(torch.cat((z,) * self.num_gates, dim=-1))
 
     def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:
         """See :meth:`RecurrentCell.step`; the gates are i, f, g, o."""
@@ -95,7 +87,8 @@ class LightCell(RecurrentCell):
         memory = update_memory(i, f, g, memory)
         return torch.sigmoid(o) * torch.sigmoid(memory), memory
 
-    def zero_gates(self) -> None:
-        """See :meth:`RecurrentCell.zero_gates`."""
+    def zero_gate(self) -> float:
+        """See :meth:`RecurrentCell.zero_gate`."""
         nn.init.zeros_(self.gate_scales.weight)
         nn.init.zeros_(self.gate_scales.bias)
+        return 0.25  # sigmoid(0) * sigmoid(0)

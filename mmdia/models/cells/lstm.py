@@ -27,7 +27,6 @@ class LSTMCell(RecurrentCell):
     """
 
     num_gates = 4
-    neutral_output = 0.0
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)

@@ -24,7 +24,6 @@ class RNNCell(RecurrentCell):
     """
 
     num_gates = 1
-    neutral_output = 0.0
 
     def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:
         """See :meth:`RecurrentCell.step`."""

@@ -24,7 +24,6 @@ class StackedCell(BaseModule):
         super().__init__()
         self.cells = ModuleList(cells)
         self.dropout = nn.Dropout(dropout)
-        self.neutral_output = cells[-1].neutral_output
 
     def forward(self, x: Tensor, state: Optional[Any] = None) -> Tuple[Tensor, Tuple]:
         """Read one vector.
@@ -46,6 +45,6 @@ class StackedCell(BaseModule):
             states.append(cell(x, cell_state))
         return states[-1][0], tuple(states)
 
-    def zero_gates(self) -> None:
-        """See :meth:`RecurrentCell.zero_gates`; that of the topmost cell."""
-        self.cells[-1].zero_gates()
+    def zero_gate(self) -> float:
+        """See :meth:`RecurrentCell.zero_gate`; that of the topmost cell."""
+        return self.cells[-1].zero_gate()

@@ -1,4 +1,4 @@
-from .base import LayerInteraction
+from .base import FeedbackInteraction, LayerInteraction
 from .build import PLAIN, build_interaction, interaction_class, list_interactions
 from .channel import AttentionInteraction, BlockAttention, SharedAttention
 from .dynamic import DLABase, DLALight
@@ -20,6 +20,7 @@ __all__ = [
     'DIALSTMLight',
     'DLABase',
     'DLALight',
+    'FeedbackInteraction',
     'GatedInteraction',
     'LayerAggregation',
     'LayerAttention',

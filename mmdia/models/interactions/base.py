@@ -30,11 +30,11 @@ class LayerInteraction(BaseModule):
         act_cfg (dict, optional): Config of the activation after the sum; None
             for none, as in pre-activation networks.
             Defaults to ``dict(type='ReLU', inplace=True)``.
-        identity_init (bool): Whether :meth:`init_weights` makes the network
-            compute exactly what the plain one does, to start from a
-            pretrained plain trunk. By default weights start as in the paper,
-            for training from scratch. Weights that are loaded later decide for
-            themselves: the state dict says how they started.
+        identity_init (bool): Whether the network starts as exactly what the
+            plain one computes, for a pretrained plain trunk. By default weights
+            start as in the paper, for training from scratch. Weights that are
+            loaded later decide for themselves: the state dict says how they
+            started.
         init_cfg (dict | list[dict], optional): Initialization config.
             Defaults to None.
 
@@ -61,41 +61,12 @@ class LayerInteraction(BaseModule):
         self.identity_init = identity_init
         self.act = nn.Identity() if act_cfg is None else build_activation_layer(act_cfg)
 
-    def begin(self, state: Any) -> Any:
-        """The state with which a stage begins, given that of the stage before."""
-        return state if self.scope == 'network' else None
-
-    def attach(self, blocks: Sequence[nn.Module]) -> None:
-        """Prepare for the blocks, of all stages in its scope; by default nothing.
-
-        Args:
-            blocks (Sequence[ResidualBlock]): The blocks in their order.
-        """
-
     def feed(self, state: Any, index: int) -> Optional[Tensor]:
-        """What is added to a block's first convolution; by default nothing.
+        """What a block reads besides its input; by default nothing.
 
-        Args:
-            state (Any): What the block before returned as state.
-            index (int): Number of the block within the scope, from 0.
-
-        Returns:
-            Tensor, optional: Output of a convolution from
-            :meth:`ResidualBlock.first_conv`.
+        See :class:`FeedbackInteraction`.
         """
         return None
-
-    def finish(self, x: Tensor, state: Any) -> Tensor:
-        """What the network returns of its last stage; by default its output.
-
-        Args:
-            x (Tensor): Output of the last stage, of shape (N, C, H, W).
-            state (Any): The state after the last stage.
-
-        Returns:
-            Tensor: Feature map of shape (N, C', H, W).
-        """
-        return x
 
     def forward(
         self, branch: Tensor, identity: Tensor, state: Any, index: int
@@ -116,23 +87,6 @@ class LayerInteraction(BaseModule):
         """
         return self.act(identity + branch), state
 
-    def run(self, block: nn.Module, x: Tensor, state: Any, index: int) -> Tuple[Tensor, Any]:
-        """Compute a block and combine its halves.
-
-        Interactions override it where they can do with less than both halves.
-
-        Args:
-            block (ResidualBlock): The block.
-            x (Tensor): Its input, of shape (N, C_in, H, W).
-            state (Any): See :meth:`forward`.
-            index (int): See :meth:`forward`.
-
-        Returns:
-            Tuple[Tensor, Any]: See :meth:`forward`.
-        """
-        branch, identity = block(x, self.feed(state, index))
-        return self(branch, identity, state, index)
-
     def init_weights(self) -> None:
         """Initialize the weights, once."""
         if self.is_init:
@@ -142,4 +96,51 @@ class LayerInteraction(BaseModule):
             self.init_identity()
 
     def init_identity(self) -> None:
-        """Set the weights so that ``forward`` returns the plain sum."""
+        """Set the weights so that ``forward`` returns the plain sum.
+
+        This is what ``identity_init`` asks for. :meth:`init_weights` calls it,
+        and so does the constructor of every subclass with weights, at its end.
+        """
+
+
+class FeedbackInteraction(LayerInteraction):
+    """Base of interactions whose memory the blocks read with their first convolution.
+
+    The memory crosses the stages.
+    """
+
+    scope = 'network'
+
+    def attach(self, blocks: Sequence[nn.Module]) -> None:
+        """Prepare for the blocks.
+
+        Args:
+            blocks (Sequence[ResidualBlock]): The blocks of all stages, in their
+                order.
+        """
+        raise NotImplementedError
+
+    def feed(self, state: Any, index: int) -> Optional[Tensor]:
+        """What is added to the output of a block's first convolution.
+
+        Args:
+            state (Any): What the block before returned as state.
+            index (int): Number of the block, from 0.
+
+        Returns:
+            Tensor, optional: Output of a convolution from
+            :meth:`ResidualBlock.first_conv`.
+        """
+        raise NotImplementedError
+
+    def finish(self, x: Tensor, state: Any) -> Tensor:
+        """What the network returns of its last stage; by default its output.
+
+        Args:
+            x (Tensor): Output of the last stage, of shape (N, C, H, W).
+            state (Any): The state after the last stage.
+
+        Returns:
+            Tensor: Feature map of shape (N, C', H, W).
+        """
+        return x

@@ -1,6 +1,6 @@
 """Attentions in the branch: one a block, or one for all blocks of a stage."""
 
-from typing import Any, Iterator, Tuple
+from typing import Any, Tuple
 
 import torch
 from mmengine.model import ModuleList
@@ -43,19 +43,11 @@ class AttentionInteraction(GatedInteraction):
         scale = self.gate_scale.to(attended.dtype)
         return self.act(torch.addcmul(identity, attended, scale)), state
 
-    def attention_modules(self) -> Iterator[Attention]:
-        """All attentions."""
-        return (m for m in self.modules() if isinstance(m, Attention))
-
-    @property
-    def neutral_gate(self) -> float:
-        """See :class:`GatedInteraction`."""
-        return next(self.attention_modules()).neutral_gate
-
-    def neutralize(self) -> None:
-        """See :meth:`GatedInteraction.neutralize`."""
-        for attention in self.attention_modules():
-            attention.neutralize()
+    def zero_gate(self) -> float:
+        """See :meth:`GatedInteraction.zero_gate`."""
+        modules = (m for m in self.modules() if isinstance(m, Attention))
+        (gate,) = {attention.zero_gate() for attention in modules}
+        return gate
 
 
 @MODELS.register_module()
@@ -88,6 +80,8 @@ class BlockAttention(AttentionInteraction):
         self.attentions = ModuleList(
             build_attention(attention, channels, norm_cfg=self.norm_cfg) for _ in range(num_blocks)
         )
+        if self.identity_init:
+            self.init_identity()
 
     def attend(self, branch: Tensor, index: int) -> Tensor:
         """See :meth:`AttentionInteraction.attend`."""
@@ -129,6 +123,8 @@ class SharedAttention(AttentionInteraction):
     ) -> None:
         super().__init__(channels, num_blocks, **kwargs)
         self.attention = build_attention(attention, channels, num_blocks, self.norm_cfg)
+        if self.identity_init:
+            self.init_identity()
 
     def attend(self, branch: Tensor, index: int) -> Tensor:
         """See :meth:`AttentionInteraction.attend`."""

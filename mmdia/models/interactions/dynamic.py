@@ -1,15 +1,15 @@
 """Dynamic layer attention: what a block attends to is refreshed on the way."""
 
-from typing import Any, ContextManager, NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 
-from ..cells import DSUCell, RecurrentCell, State, build_cell
-from ..ops import SAVE_ALL, Kept, keep, unroll
-from ..utils import global_avg_pool
+from ..cells import DSUCell, State, build_cell
+from ..ops import gated_sum
+from ..utils import global_avg_pool, scale_channels
 from .full_attention import MRLABase
 from .light_attention import MRLALight
 
@@ -65,41 +65,36 @@ class DLALight(MRLALight):
         )
 
     def attend(
-        self,
-        x: Tensor,
-        identity: Tensor,
-        state: Optional[Any],
-        index: int,
-        saving: ContextManager = SAVE_ALL,
-    ) -> Tuple[Tensor, Any]:
-        """See :meth:`LayerAttention.attend`; the state is the cell, and its state."""
+        self, x: Tensor, value: Tensor, identity: Tensor, state: Optional[State], index: int
+    ) -> Tuple[Tensor, State]:
+        """See :meth:`LayerAttention.attend`; the state is the cell's."""
         pooled = global_avg_pool(x)
-        cell, state = (unroll(self.cell), None) if state is None else state
-        state = cell.recall(cell(pooled, state))
-        gate, _ = cell(global_avg_pool(identity), state)
-        attention = self.attentions[index]
-        return attention(x, pooled, identity, gate, self.excite, saving), (cell, state)
+        state = self.cell(pooled, state)
+        gate, _ = self.cell(global_avg_pool(identity), state)
+        if self.excite is None:
+            earlier = scale_channels(identity, gate)
+        else:
+            earlier = gated_sum(identity, self.excite(identity), gate)
+        return self.attentions[index](x, value, pooled, earlier), state
 
 
 class RenewedMemory(NamedTuple):
     """What is kept of the blocks of a stage, t of them so far.
 
     Args:
-        values (Tuple[Kept]): The values as they were, t maps of shape
+        values (Tuple[Tensor]): The values as they were, t maps of shape
             (N, C, H, W).
         keys (Tensor): The renewed keys, of shape (t, N, C).
         gains (Tensor): Factors that renew the values, of shape (t, N, C).
-        vectors (Tensor): What the cell renews, of shape (t, 2 N, C): the keys,
+        vectors (Tensor): What the cell renews, of shape (t, 2, N, C): the keys,
             and the means of the renewed values over height and width.
-        cell (RecurrentCell): The cell.
-        state (State): Its state.
+        state (State): The state of the cell.
     """
 
-    values: Tuple[Kept, ...]
+    values: Tuple[Tensor, ...]
     keys: Tensor
     gains: Tensor
     vectors: Tensor
-    cell: RecurrentCell
     state: State
 
 
@@ -148,21 +143,16 @@ class DLABase(MRLABase):
     ) -> RenewedMemory:
         """See :meth:`MRLABase.remember`."""
         mean = global_avg_pool(value).to(key.dtype)
-        new, gain = torch.cat((key, mean))[None], torch.ones_like(key)[None]
+        new, gain = torch.stack((key, mean))[None], torch.ones_like(key)[None]
         if memory is None:
-            cell = unroll(self.cell)
-            state = cell.recall(cell(pooled))
-            return RenewedMemory((keep(value),), key[None], gain, new, cell, state)
-        *_, vectors, cell, state = memory
-        state = cell.recall(cell(pooled, state))
-        context = tuple(s.repeat(2 * vectors.shape[0], 1) for s in state)
-        gates = cell(vectors.flatten(0, 1), context)[0].view_as(vectors)
-        vectors = torch.cat((vectors * gates, new))
+            return RenewedMemory((value,), key[None], gain, new, self.cell(pooled))
+        state = self.cell(pooled, memory.state)
+        gates, _ = self.cell(memory.vectors, state)
+        vectors = torch.cat((memory.vectors * gates, new))
         return RenewedMemory(
-            values=(*memory.values, keep(value)),
-            keys=vectors[:, : len(key)],
-            gains=torch.cat((memory.gains * gates[:, len(key) :], gain)),
+            values=(*memory.values, value),
+            keys=vectors[:, 0],
+            gains=torch.cat((memory.gains * gates[:, 1], gain)),
             vectors=vectors,
-            cell=cell,
             state=state,
         )

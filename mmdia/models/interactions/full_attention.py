@@ -1,23 +1,14 @@
 """Layer attention in its full form: a block attends to all blocks before."""
 
-from typing import ContextManager, NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 
-from ..ops import (
-    SAVE_ALL,
-    Kept,
-    can_normalize,
-    is_eager,
-    keep,
-    normalize,
-    recomputed_relu,
-    weighted_sum,
-)
-from ..utils import full_precision, global_avg_pool
+from ..ops import gated_sum, normalize, recomputed
+from ..utils import full_precision, global_avg_pool, scale_channels
 from .layer_attention import LayerAttention, LayerAttentionUnit
 
 
@@ -25,13 +16,13 @@ class Memory(NamedTuple):
     """What is kept of the blocks of a stage, t of them so far.
 
     Args:
-        values (Tuple[Kept]): The values, t maps of shape (N, C, H, W).
+        values (Tuple[Tensor]): The values, t maps of shape (N, C, H, W).
         keys (Tensor): The keys, of shape (t, N, C).
         gains (Tensor, optional): Factors of the values, of shape (t, N, C).
             Defaults to None, which stands for ones.
     """
 
-    values: Tuple[Kept, ...]
+    values: Tuple[Tensor, ...]
     keys: Tensor
     gains: Optional[Tensor] = None
 
@@ -49,14 +40,15 @@ class FullLayerAttention(LayerAttentionUnit):
     Args:
         channels (int): Number of channels C.
         *args: See :class:`LayerAttentionUnit`.
-        learn_scale (bool): Whether the scale is learned. Defaults to False.
+        identity_init (bool): Whether the scale is learned, and starts from 0.
+            Defaults to False.
         **kwargs: See :class:`LayerAttentionUnit`.
     """
 
-    def __init__(self, channels: int, *args, learn_scale: bool = False, **kwargs) -> None:
+    def __init__(self, channels: int, *args, identity_init: bool = False, **kwargs) -> None:
         super().__init__(channels, *args, **kwargs)
         scale = torch.ones(channels, 1, 1)
-        if learn_scale:
+        if identity_init:
             self.scale = nn.Parameter(scale)
         else:
             self.register_buffer('scale', scale)
@@ -77,13 +69,11 @@ class FullLayerAttention(LayerAttentionUnit):
             weights = self.per_channel(weights)
             if memory.gains is not None:
                 weights = weights * memory.gains
-        attended = weighted_sum(weights, memory.values)
-        scale = self.scale.to(attended.dtype)
-        if not (torch.is_grad_enabled() and is_eager() and can_normalize(self.norm)):
-            return torch.addcmul(x, self.drop_path(torch.relu_(self.norm(attended))), scale)
-        source = normalize(self.norm, attended)
-        with recomputed_relu(source):
-            return torch.addcmul(x, self.drop_path(torch.relu_(source.map)), scale)
+        attended = scale_channels(memory.values[0], weights[0])
+        for value, weight in zip(memory.values[1:], weights[1:]):
+            attended = gated_sum(value, attended, weight)
+        rectified = recomputed(torch.relu, normalize(self.norm, attended))
+        return torch.addcmul(x, self.drop_path(rectified), self.scale.to(x.dtype))
 
 
 @MODELS.register_module()
@@ -106,7 +96,7 @@ class MRLABase(LayerAttention):
 
     def build_unit(self, *args) -> LayerAttentionUnit:
         """See :meth:`LayerAttention.build_unit`."""
-        return FullLayerAttention(*args, learn_scale=self.identity_init)
+        return FullLayerAttention(*args, identity_init=self.identity_init)
 
     def remember(
         self, memory: Optional[Memory], pooled: Tensor, key: Tensor, value: Tensor
@@ -124,23 +114,16 @@ class MRLABase(LayerAttention):
             Memory: What to attend to.
         """
         if memory is None:
-            return Memory((keep(value),), key[None])
-        return Memory((*memory.values, keep(value)), torch.cat((memory.keys, key[None])))
+            return Memory((value,), key[None])
+        return Memory((*memory.values, value), torch.cat((memory.keys, key[None])))
 
     def attend(
-        self,
-        x: Tensor,
-        identity: Tensor,
-        state: Optional[Memory],
-        index: int,
-        saving: ContextManager = SAVE_ALL,
+        self, x: Tensor, value: Tensor, identity: Tensor, state: Optional[Memory], index: int
     ) -> Tuple[Tensor, Memory]:
         """See :meth:`LayerAttention.attend`; the state is a :class:`Memory`."""
         attention = self.attentions[index]
         pooled = global_avg_pool(x)
         query, key = attention.query_and_key(pooled)
-        with saving:
-            value = attention.value(x)
         memory = self.remember(state, pooled, key, value)
         return attention(x, query, memory), memory
 

@@ -1,11 +1,11 @@
 """What interactions that gate the branch have in common."""
 
-from typing import Any, Optional, Tuple
+from typing import Any, Tuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..ops import Expansion, Normalized, can_expand, can_open, gated_sum, normalize
+from ..ops import gated_sum
 from ..utils import global_avg_pool
 from .base import LayerInteraction
 
@@ -13,51 +13,50 @@ from .base import LayerInteraction
 class GatedInteraction(LayerInteraction):
     """Base of interactions that multiply the branch by a gate: see :meth:`join`.
 
-    Fresh gates are far below 1. To start from the plain network, subclasses
-    say what their gate is where its last linear layers are zero
-    (``neutral_gate``) and set it so (:meth:`neutralize`); a scale undoes the
-    factor. The scale is part of the state dict, since weights that started so
-    go with it ever after.
+    Fresh gates are far below 1. To start from the plain network, the gate is
+    set to a constant (:meth:`zero_gate`), and a scale undoes that factor. The
+    scale is part of the state dict, since weights that started so go with it
+    ever after.
 
     Args:
         *args: See :class:`LayerInteraction`.
         **kwargs: See :class:`LayerInteraction`.
     """
 
-    neutral_gate: float
-
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.register_buffer('gate_scale', torch.ones(()))
 
-    def join(
-        self,
-        branch: Tensor,
-        identity: Tensor,
-        gate: Tensor,
-        source: Optional[Normalized] = None,
-    ) -> Tensor:
+    def join(self, branch: Tensor, identity: Tensor, gate: Tensor) -> Tensor:
         """Add the gated branch to the shortcut.
 
         Args:
             branch (Tensor): Output of the branch, of shape (N, C, H, W).
             identity (Tensor): Output of the shortcut, of the same shape.
             gate (Tensor): Gate of shape (N, C), or (N, 1) for all channels.
-            source (Normalized, optional): See :func:`gated_sum`.
 
         Returns:
             Tensor: Output of the block, of shape (N, C, H, W).
         """
-        return gated_sum(branch, identity, self.gate_scale * gate, self.act, source)
+        return self.act(gated_sum(branch, identity, self.gate_scale * gate))
 
-    def neutralize(self) -> None:
-        """Zero the last linear layers of the gate."""
+    def zero_gate(self) -> float:
+        """Zero the last layers of the gate, and return what it then is."""
         raise NotImplementedError
 
     def init_identity(self) -> None:
-        """See :meth:`LayerInteraction.init_identity`."""
-        self.neutralize()
-        self.gate_scale.fill_(1 / self.neutral_gate)
+        """See :meth:`LayerInteraction.init_identity`.
+
+        Raises:
+            ValueError: If the gate is then zero, which no scale undoes.
+        """
+        gate = self.zero_gate()
+        if not gate:
+            raise ValueError(
+                'identity_init=True needs a gate that is not zero where its last layers are, '
+                f'got that of {type(self).__name__}'
+            )
+        self.gate_scale.fill_(1 / gate)
 
 
 class PooledGate(GatedInteraction):
@@ -65,21 +64,16 @@ class PooledGate(GatedInteraction):
 
     ``out = act(identity + gate * branch)`` with ``gate, state = gate(GAP(branch),
     state, index)``; see :meth:`gate`.
-
-    Attributes:
-        reads_mean_only (bool): Whether that is so; it may be a matter of
-            arguments. Otherwise ``forward`` has to be overridden.
     """
-
-    reads_mean_only = True
 
     def gate(self, pooled: Tensor, state: Any, index: int) -> Tuple[Tensor, Any]:
         """Compute the gate of a block.
 
         Args:
             pooled (Tensor): The branch's mean over height and width, of shape
-                (N, C).
-            state (Any): What the block before returned as state.
+                (N, C), in single precision or better.
+            state (Any): What the block before returned as state; None before
+                the first block.
             index (int): Number of the block within the scope, from 0.
 
         Returns:
@@ -94,16 +88,3 @@ class PooledGate(GatedInteraction):
         """See :meth:`LayerInteraction.forward`."""
         gate, state = self.gate(global_avg_pool(branch), state, index)
         return self.join(branch, identity, gate), state
-
-    def run(self, block: nn.Module, x: Tensor, state: Any, index: int) -> Tuple[Tensor, Any]:
-        """See :meth:`LayerInteraction.run`; the branch is not kept for the backward pass."""
-        if not (self.reads_mean_only and can_open(block, self)):
-            return super().run(block, x, state, index)
-        body, identity = block.body(x), block.shortcut(x)
-        if can_expand(block, self, body):
-            branch = Expansion(block.last_conv, block.last_norm)
-            gate, state = self.gate(branch.pool(body), state, index)
-            return self.act(branch.add(body, identity, self.gate_scale * gate)), state
-        source = normalize(block.last_norm, block.last_conv(body))
-        gate, state = self.gate(global_avg_pool(source.map), state, index)
-        return self.join(source.map, identity, gate, source), state

@@ -11,19 +11,11 @@ from torch import Tensor, nn
 from mmdia.registry import MODELS
 from mmdia.utils import check_int
 
-from .base import LayerInteraction
-
-
-def pool_to(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Average a map to the size to which a strided convolution brings it."""
-    if x.shape[-2:] == tuple(size):
-        return x
-    stride = [-(-length // target) for length, target in zip(x.shape[-2:], size)]
-    return F.avg_pool2d(x, stride, ceil_mode=True, count_include_pad=False)
+from .base import FeedbackInteraction
 
 
 @MODELS.register_module()
-class LayerAggregation(LayerInteraction):
+class LayerAggregation(FeedbackInteraction):
     """Recurrent Layer Aggregation (RLANet): blocks read what earlier ones left.
 
     ``branch = block([x, h])``, ``out = act(identity + branch)``,
@@ -56,8 +48,6 @@ class LayerAggregation(LayerInteraction):
         ValueError: If ``state_channels`` is not positive.
     """
 
-    scope = 'network'
-
     def __init__(
         self,
         channels: Sequence[int],
@@ -83,17 +73,21 @@ class LayerAggregation(LayerInteraction):
         self.norms = nn.ModuleList(
             build_norm_layer(self.norm_cfg, state_channels)[1] for _ in updates
         )
+        self.strides = (1,) * (len(updates) + 1)
         self.readers = ModuleList()
         self.final_norm = None
         if append_state:
             self.final_norm = build_norm_layer(self.norm_cfg, state_channels)[1]
 
     def attach(self, blocks: Sequence[nn.Module]) -> None:
-        """See :meth:`LayerInteraction.attach`: the convolutions that read h."""
+        """See :meth:`FeedbackInteraction.attach`: the convolutions that read h."""
+        self.strides = tuple(block.stride for block in blocks)
         self.readers.extend(block.first_conv(self.state_channels) for block in blocks[1:])
+        if self.identity_init:
+            self.init_identity()
 
     def feed(self, state: Optional[Tensor], index: int) -> Optional[Tensor]:
-        """See :meth:`LayerInteraction.feed`."""
+        """See :meth:`FeedbackInteraction.feed`."""
         return None if state is None else self.readers[index - 1](state)
 
     def forward(
@@ -106,11 +100,18 @@ class LayerAggregation(LayerInteraction):
         stage = self.stage_of[index]
         update = self.inputs[stage](branch)
         if state is not None:
-            update = update + pool_to(state, branch.shape[-2:])
+            update = update + self.pool(state, index)
         return out, self.recurrences[stage](torch.tanh(self.norms[index](update)))
 
+    def pool(self, state: Tensor, index: int) -> Tensor:
+        """Average h to the size to which a block brings its input."""
+        stride = self.strides[index]
+        if stride == 1:
+            return state
+        return F.avg_pool2d(state, stride, ceil_mode=True, count_include_pad=False)
+
     def finish(self, x: Tensor, state: Optional[Tensor]) -> Tensor:
-        """See :meth:`LayerInteraction.finish`."""
+        """See :meth:`FeedbackInteraction.finish`."""
         if self.final_norm is None:
             return x
         return torch.cat((x, self.act(self.final_norm(state))), dim=1)

@@ -1,10 +1,8 @@
 """What all forms of layer attention have in common."""
 
 import math
-from typing import Any, ContextManager, Optional, Tuple, Union
+from typing import Any, Optional, Tuple, Union
 
-import torch
-import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule, ModuleList
@@ -12,8 +10,8 @@ from torch import Tensor, nn
 
 from mmdia.utils import check_int
 
-from ..ops import SAVE_ALL, can_open, has_hooks, normalize, recomputed_relu
-from ..utils import channel_kernel_size, full_precision
+from ..ops import recomputed
+from ..utils import channel_kernel_size, full_precision, like_parameters
 from .base import LayerInteraction
 
 
@@ -56,8 +54,9 @@ class LayerAttentionUnit(BaseModule):
         padding = kernel_size // 2
         self.query = nn.Conv1d(1, 1, kernel_size, padding=padding, bias=False)
         self.key = nn.Conv1d(1, 1, kernel_size, padding=padding, bias=False)
-        self.value = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        # Before the value: tools fuse a norm into the convolution that precedes it.
         self.norm = build_norm_layer(norm_cfg, channels)[1]
+        self.value = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
 
     def query_and_key(self, pooled: Tensor) -> Tuple[Tensor, Tensor]:
@@ -71,13 +70,8 @@ class LayerAttentionUnit(BaseModule):
             Tuple[Tensor, Tensor]: Query and key of shape (N, C) each.
         """
         with full_precision(pooled):
-            pooled = pooled.to(self.query.weight.dtype)
-            if has_hooks(self.query, self.key):
-                return self.query(pooled[:, None])[:, 0], self.key(pooled[:, None])[:, 0]
-            # Both at once, on one image of N rows: conv1d takes three times as long on CPUs.
-            weights = torch.cat((self.query.weight, self.key.weight))[:, :, None]
-            padding = (0, *self.query.padding)
-            return F.conv2d(pooled[None, None], weights, padding=padding)[0].unbind()
+            pooled = like_parameters(self, pooled)[:, None]
+            return self.query(pooled)[:, 0], self.key(pooled)[:, 0]
 
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
         """Scaled products of a query with keys, head by head.
@@ -128,43 +122,39 @@ class LayerAttention(LayerInteraction):
             self.build_unit(channels, head_channels, self.norm_cfg, attention_drop_path_rate)
             for _ in range(num_blocks)
         )
+        if self.identity_init:
+            self.init_identity()
+
+    def forward(
+        self, branch: Tensor, identity: Tensor, state: Any, index: int
+    ) -> Tuple[Tensor, Any]:
+        """See :meth:`LayerInteraction.forward`."""
+        value = self.attentions[index].value
+
+        def activate(branch: Tensor, identity: Tensor) -> Tuple[Tensor, Tensor]:
+            x = self.act(identity + branch)
+            return x, value(x)
+
+        x, values = recomputed(activate, branch, identity, calls=(self.act, value))
+        return self.attend(x, values, identity, state, index)
 
     def attend(
-        self, x: Tensor, identity: Tensor, state: Any, index: int, saving: ContextManager = SAVE_ALL
+        self, x: Tensor, value: Tensor, identity: Tensor, state: Any, index: int
     ) -> Tuple[Tensor, Any]:
         """Add attention to the output of a plain block.
 
         Args:
             x (Tensor): Output of the plain block, of shape (N, C, H, W).
-            identity (Tensor): Its shortcut, of shape (N, C, H, W).
+            value (Tensor): Value of ``x``, of shape (N, C, H, W).
+            identity (Tensor): Shortcut of the block, of shape (N, C, H, W).
             state (Any): What the block before returned as state.
             index (int): Number of the block within the stage, from 0.
-            saving (ContextManager): Context for what would save ``x`` for the
-                backward pass. By default, it is saved.
 
         Returns:
             Tuple[Tensor, Any]: Output of the block, of shape (N, C, H, W), and
             the state for the next block.
         """
         raise NotImplementedError
-
-    def forward(
-        self, branch: Tensor, identity: Tensor, state: Any, index: int
-    ) -> Tuple[Tensor, Any]:
-        """See :meth:`LayerInteraction.forward`."""
-        return self.attend(self.act(identity + branch), identity, state, index)
-
-    def run(self, block: nn.Module, x: Tensor, state: Any, index: int) -> Tuple[Tensor, Any]:
-        """See :meth:`LayerInteraction.run`; the plain block's output is not kept for backward."""
-        training = torch.is_grad_enabled() and isinstance(self.act, nn.ReLU)
-        if not (training and can_open(block, self)):
-            return super().run(block, x, state, index)
-        source = normalize(block.last_norm, block.last_conv(block.body(x)))
-        identity = block.shortcut(x)
-        saving = recomputed_relu(source, identity)
-        with saving:
-            x = torch.relu_(source.map.add_(identity))
-        return self.attend(x, identity, state, index, saving)
 
     def build_unit(self, *args) -> LayerAttentionUnit:
         """Build the unit of a block from the arguments of :class:`LayerAttentionUnit`."""

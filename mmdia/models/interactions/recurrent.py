@@ -9,7 +9,6 @@ from mmdia.registry import MODELS
 from mmdia.utils import check_int
 
 from ..cells import DIACell, LightCell, RecurrentCell, StackedCell, build_cell
-from ..ops import unroll
 from .gated import PooledGate
 
 Cell = Union[RecurrentCell, StackedCell]
@@ -42,35 +41,31 @@ class RecurrentGate(PooledGate):
     ) -> None:
         super().__init__(channels, num_blocks, **kwargs)
         self.cell = cell
-        self.neutral_gate = cell.neutral_output
         self.norms = None
-        self.reads_mean_only = not extra_norm
         if extra_norm:
             norms = (build_norm_layer(self.norm_cfg, channels)[1] for _ in range(num_blocks))
             self.norms = nn.ModuleList(norms)
-        if self.identity_init and (extra_norm or not self.neutral_gate):
-            raise ValueError(
-                'identity_init=True needs a cell whose output at rest is not 0, and no extra_norm; '
-                f'got a cell that rests at {self.neutral_gate} and extra_norm={extra_norm}'
-            )
+        if self.identity_init:
+            if extra_norm:
+                raise ValueError('identity_init=True needs extra_norm=False, got True')
+            self.init_identity()
 
     def forward(
         self, branch: Tensor, identity: Tensor, state: Optional[Any], index: int
     ) -> Tuple[Tensor, Any]:
-        """See :meth:`LayerInteraction.forward`; the state is the cell, and its (h, c)."""
+        """See :meth:`LayerInteraction.forward`; the state is the cell's, (h, c)."""
         if self.norms is not None:
             branch = self.norms[index](branch)
         return super().forward(branch, identity, state, index)
 
     def gate(self, pooled: Tensor, state: Optional[Any], index: int) -> Tuple[Tensor, Any]:
         """See :meth:`PooledGate.gate`."""
-        cell, state = (unroll(self.cell), None) if state is None else state
-        state = cell(pooled, state)
-        return state[0], (cell, state)
+        state = self.cell(pooled, state)
+        return state[0], state
 
-    def neutralize(self) -> None:
-        """See :meth:`GatedInteraction.neutralize`."""
-        self.cell.zero_gates()
+    def zero_gate(self) -> float:
+        """See :meth:`GatedInteraction.zero_gate`."""
+        return self.cell.zero_gate()
 
 
 @MODELS.register_module()

@@ -11,17 +11,17 @@ from torch import Tensor, nn
 from mmdia.registry import MODELS
 from mmdia.utils import check_int
 
-from ..attentions import build_attention
+from ..attentions import build_attention, zero_parameters
 from ..cells import LSTMCell, State
-from ..ops import unroll
 from ..utils import (
     BottleneckMLP,
     full_precision,
     global_avg_pool,
+    like_parameters,
     reduce_channels,
     scale_channels,
 )
-from .gated import PooledGate
+from .gated import GatedInteraction
 
 CONTEXTS = ('gap', 'gmp', 'gap+mlp', 'gmp+mlp')
 MLP_RATIO = 16
@@ -33,11 +33,12 @@ def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
         raise ValueError(f'{name} must be one of {tuple(allowed)}, got {value!r}')
 
 
-def resample_channels(x: Tensor, channels: int, upsample: str = 'nearest') -> Tensor:
+def resample_channels(x: Tensor, given: int, channels: int, upsample: str = 'nearest') -> Tensor:
     """Bring vectors to another length without parameters.
 
     Args:
-        x (Tensor): Vectors of shape (N, C).
+        x (Tensor): Vectors of shape (N, given).
+        given (int): Their length.
         channels (int): The new length.
         upsample (str): ``'nearest'`` or ``'linear'``: what is between two
             entries of a vector that is too short. Defaults to ``'nearest'``.
@@ -46,15 +47,15 @@ def resample_channels(x: Tensor, channels: int, upsample: str = 'nearest') -> Te
         Tensor: Vectors of shape (N, channels): averages of neighbours where
         that is shorter.
     """
-    if x.shape[1] == channels:
+    if given == channels:
         return x
-    if x.shape[1] > channels:
+    if given > channels:
         return F.adaptive_avg_pool1d(x[:, None], channels)[:, 0]
     return F.interpolate(x[:, None], size=channels, mode=upsample)[:, 0]
 
 
 @MODELS.register_module()
-class RLA(PooledGate):
+class RLA(GatedInteraction):
     """Recurrent Layer Attention: an LSTM along the whole network weighs blocks.
 
     ``h, c = lstm(resample(GAP(branch)), (h, c))``,
@@ -129,6 +130,7 @@ class RLA(PooledGate):
         check_choice('position', position, ('branch', 'sum'))
         check_choice('upsample', upsample, ('nearest', 'linear'))
         block_channels = [c for c, n in zip(channels, num_blocks) for _ in range(n)]
+        self.block_channels = tuple(block_channels)
         if context_channels is None:
             context_channels = median_high(block_channels)
         check_int('context_channels', context_channels)
@@ -153,27 +155,38 @@ class RLA(PooledGate):
             self.context_mlps = nn.ModuleList(
                 BottleneckMLP(c, max(c // MLP_RATIO, 1), c) for c in block_channels
             )
-        self.neutral_gate = 0.5  # sigmoid(0)
-        self.reads_mean_only = (
-            context.startswith('gap') and attention is None and position == 'branch'
-        )
         self.attentions = None
         if attention is not None:
             self.attentions = ModuleList(
                 build_attention(attention, c, norm_cfg=self.norm_cfg) for c in block_channels
             )
-            self.neutral_gate *= self.attentions[0].neutral_gate
+        if self.identity_init:
+            self.init_identity()
 
-    def gate(self, pooled: Tensor, state: Optional[State], index: int) -> Tuple[Tensor, State]:
-        """See :meth:`PooledGate.gate`; what is pooled may be maxima too."""
+    def gate(
+        self, pooled: Tensor, state: Optional[State], index: int
+    ) -> Tuple[Tensor, State]:
+        """Compute the gate of a block.
+
+        Args:
+            pooled (Tensor): Mean or maximum over height and width, of shape
+                (N, C).
+            state (Tuple[Tensor, Tensor], optional): (h, c) after the block
+                before.
+            index (int): Number of the block, from 0.
+
+        Returns:
+            Tuple[Tensor, State]: Gate of shape (N, 1) or (N, C), and (h, c).
+        """
         with full_precision(pooled):
             if self.context_mlps is not None:
                 mlp = self.context_mlps[index]
-                pooled = mlp(pooled.to(mlp[0].weight.dtype))
-            context = resample_channels(pooled, self.context_channels, self.upsample)
-            cell, state = (unroll(self.cell), None) if state is None else state
-            state = cell(context, state)
-            return torch.sigmoid(self.heads[index](state[0])), (cell, state)
+                pooled = mlp(like_parameters(mlp, pooled))
+            context = resample_channels(
+                pooled, self.block_channels[index], self.context_channels, self.upsample
+            )
+            state = self.cell(context, state)
+            return torch.sigmoid(self.heads[index](state[0])), state
 
     def forward(
         self, branch: Tensor, identity: Tensor, state: Optional[State], index: int
@@ -188,10 +201,12 @@ class RLA(PooledGate):
             return self.join(volume, identity, alpha), state
         return self.act(scale_channels(volume, self.gate_scale * alpha)), state
 
-    def neutralize(self) -> None:
-        """See :meth:`GatedInteraction.neutralize`."""
+    def zero_gate(self) -> float:
+        """See :meth:`GatedInteraction.zero_gate`."""
         for head in self.heads:
-            nn.init.zeros_(head[-1].weight)
-            nn.init.zeros_(head[-1].bias)
-        for attention in self.attentions or ():
-            attention.neutralize()
+            zero_parameters(head[-1])
+        gate = 0.5  # sigmoid(0)
+        if self.attentions is not None:
+            (rest,) = {attention.zero_gate() for attention in self.attentions}
+            gate *= rest
+        return gate

@@ -1,9 +1,10 @@
-"""Where hand-written backward passes can be used."""
+"""Where hand-written backward passes can be used, unnoticed by anybody."""
 
-from typing import Optional, Type
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules import module as global_hooks
 
 try:
     from torch.compiler import is_compiling
@@ -11,22 +12,30 @@ except ImportError:  # old PyTorch
     from torch._dynamo import is_compiling
 
 
-def is_eager() -> bool:
-    """Whether operators run one by one, neither compiled nor traced nor exported."""
-    return not is_compiling() and not torch.jit.is_tracing()
+def is_eager(x: Any) -> bool:
+    """Whether operators on a tensor run one by one: neither compiled, traced nor transformed.
 
-
-def has_hooks(*modules: nn.Module) -> bool:
-    """Whether something waits for calls of modules, or changes what they return."""
-    return any(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        for module in modules
+    Args:
+        x (Tensor): The tensor; in symbolic tracing a proxy.
+    """
+    return (
+        isinstance(x, Tensor)
+        and not is_compiling()
+        and not torch.jit.is_tracing()
+        and not torch._C._are_functorch_transforms_active()
     )
 
 
-def is_bare(module: Optional[nn.Module], cls: Type[nn.Module]) -> bool:
-    """Whether a module does what its class says: no subclass, and no hooks."""
-    return type(module) is cls and not has_hooks(module)
+def is_unobserved(*modules: nn.Module) -> bool:
+    """Whether nobody can tell whether modules are called: no hooks, and no patched ``forward``."""
+    return not (
+        global_hooks._has_any_global_hook()
+        or any(
+            module._forward_hooks
+            or module._forward_pre_hooks
+            or module._backward_hooks
+            or module._backward_pre_hooks
+            or 'forward' in module.__dict__
+            for module in modules
+        )
+    )

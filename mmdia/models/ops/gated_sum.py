@@ -3,102 +3,67 @@
 from typing import Optional, Tuple
 
 import torch
-from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 from ..utils import sum_pixels
 from .eager import is_eager
-from .normalization import Normalized
+from .normalization import Source, source_of
+
+
+def per_map(gate: Tensor, x: Tensor) -> Tensor:
+    """A gate of shape (N, C) in the dtype of a map, as a factor of it."""
+    return gate.to(x.dtype)[:, :, None, None]
 
 
 class GatedSum(torch.autograd.Function):
-    """``identity + branch * gate``, rectified or not.
+    """``identity + branch * gate``.
 
-    What autograd would do, in fewer passes over the maps. A branch that a norm
-    has just computed is overwritten by the sum, and computed again from the
-    norm's input, which is kept anyway, when the gradient of the gate needs it.
+    What autograd does, in fewer passes over the maps: it would write the
+    products of gradients and maps, and add them up later. A branch with a
+    :class:`Source` is not kept.
     """
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx,
-        branch: Tensor,
-        identity: Tensor,
-        gate: Tensor,
-        rectify: bool,
-        source: Optional[Tuple[Tensor, Tensor, Tensor]],
+        ctx: FunctionCtx, branch: Tensor, identity: Tensor, gate: Tensor, *source
     ) -> Tensor:
-        """Compute the sum.
-
-        Args:
-            ctx (FunctionCtx): Context of the backward pass.
-            branch (Tensor): Branch of shape (N, C, H, W).
-            identity (Tensor): Shortcut of the same shape.
-            gate (Tensor): Gate of shape (N, C) or (N, 1).
-            rectify (bool): Whether a ReLU follows.
-            source (Tuple[Tensor], optional): Map x, and scale and shift of its
-                channels such that the branch is ``x * scale + shift``. The
-                branch is overwritten.
-
-        Returns:
-            Tensor: The sum, of shape (N, C, H, W).
-        """
-        factor = gate.to(branch.dtype)[:, :, None, None]
-        if source is None:
-            out = torch.addcmul(identity, branch, factor)
-            kept = (branch,)
-        else:
-            ctx.mark_dirty(branch)
-            out = torch.addcmul(identity, branch, factor, out=branch)
-            kept = source
-        if rectify:
-            out = out.relu_()
-        ctx.rectify = rectify
-        ctx.save_for_backward(out if rectify else None, gate, *kept)
-        return out
+        """Compute the sum; see :func:`gated_sum`."""
+        *tensors, ctx.eps, ctx.of_batch = source or (branch, None, None)
+        ctx.save_for_backward(gate, *tensors)
+        return torch.addcmul(identity, branch, per_map(gate, branch))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         """Compute the gradients of branch, shortcut and gate."""
-        out, gate, x, *affine = ctx.saved_tensors
-        if ctx.rectify:
-            grad = torch.ops.aten.threshold_backward(grad, out, 0)
+        gate, x, *affine = ctx.saved_tensors
+        source = Source(x, *affine, ctx.eps, ctx.of_batch) if affine else None
+        if source is not None and torch.is_grad_enabled():
+            # Gradients of gradients need the way from the norm's input to the branch.
+            x, source = source.differentiable(), None
         product = grad * x
         grad_gate = sum_pixels(product)
-        if affine:
-            scale, shift = affine
+        if source is not None:
+            scale, shift = source.scale_and_shift()
             grad_gate = grad_gate * scale + sum_pixels(grad) * shift
         grad_gate = grad_gate.sum_to_size(gate.shape).to(gate.dtype)
-        grad_branch = torch.mul(grad, gate.to(grad.dtype)[:, :, None, None], out=product)
-        return grad_branch, grad, grad_gate, None, None
+        # The first product is not needed any more, unless gradients of it are.
+        out = None if torch.is_grad_enabled() else product
+        grad_branch = torch.mul(grad, per_map(gate, grad), out=out)
+        return grad_branch, grad, grad_gate, *(None for _ in ctx.needs_input_grad[3:])
 
 
-def gated_sum(
-    branch: Tensor,
-    identity: Tensor,
-    gate: Tensor,
-    act: nn.Module,
-    source: Optional[Normalized] = None,
-) -> Tensor:
-    """Add a gated branch to the shortcut and activate the sum.
+def gated_sum(branch: Tensor, identity: Tensor, gate: Tensor) -> Tensor:
+    """Add a gated branch to the shortcut.
 
     Args:
         branch (Tensor): Branch of shape (N, C, H, W).
         identity (Tensor): Shortcut of the same shape.
         gate (Tensor): Gate of shape (N, C), or (N, 1) for all channels.
-        act (nn.Module): The activation.
-        source (Normalized, optional): How the branch was computed. It is then
-            overwritten. Defaults to None.
 
     Returns:
-        Tensor: ``act(identity + branch * gate)``, of shape (N, C, H, W).
+        Tensor: ``identity + branch * gate``, of shape (N, C, H, W).
     """
-    if is_eager() and torch.is_grad_enabled() and branch.dtype == identity.dtype:
-        rectify = isinstance(act, nn.ReLU)
-        affine = None if source is None else source.affine()
-        out = GatedSum.apply(branch, identity, gate, rectify, affine)
-        return out if rectify else act(out)
-    gate = gate.to(branch.dtype)[:, :, None, None]
-    overwrite = source is not None and branch.dtype == identity.dtype
-    return act(torch.addcmul(identity, branch, gate, out=branch if overwrite else None))
+    if torch.is_grad_enabled() and is_eager(branch) and branch.dtype == identity.dtype:
+        return GatedSum.apply(branch, identity, gate, *(source_of(branch) or ()))
+    return torch.addcmul(identity, branch, per_map(gate, branch))

@@ -1,4 +1,4 @@
-"""Batch normalization that tells what it did, so that it can be repeated."""
+"""Batch normalization whose output says what it was computed from."""
 
 from typing import NamedTuple, Optional, Tuple
 
@@ -6,74 +6,82 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .eager import has_hooks, is_bare, is_eager
+from .eager import is_eager, is_unobserved
 
 
-class Normalized(NamedTuple):
-    """A normalized map and where it comes from.
+class Source(NamedTuple):
+    """What a batch norm computed its output from, and how.
+
+    The norm keeps its input for the backward pass in any case. Whoever needs
+    the output there can compute it again instead of keeping it as well.
 
     Args:
-        map (Tensor): The normalized map, of shape (N, C, H, W).
-        x (Tensor): What was normalized, of the same shape.
-        norm (nn.BatchNorm2d): The norm.
-        statistics (Tuple[Tensor], optional): Mean and variance of the batch, of
-            shape (C,) each. Defaults to None, which stands for running ones.
+        x (Tensor): Input of the norm, of shape (N, C, H, W).
+        mean (Tensor): Mean that was subtracted, of shape (C,).
+        var (Tensor): Variance whose root it was divided by, of shape (C,).
+        weight (Tensor): Weight of the norm, of shape (C,).
+        bias (Tensor): Bias of the norm, of shape (C,).
+        eps (float): What was added to the variance.
+        of_batch (bool): Whether mean and variance are those of ``x``.
     """
 
-    map: Tensor
     x: Tensor
-    norm: nn.BatchNorm2d
-    statistics: Optional[Tuple[Tensor, Tensor]] = None
+    mean: Tensor
+    var: Tensor
+    weight: Tensor
+    bias: Tensor
+    eps: float
+    of_batch: bool
 
-    def affine(self) -> Tuple[Tensor, Tensor, Tensor]:
-        """Map x, scale and shift such that the normalized map is ``x * scale + shift``."""
-        return self.x, *affine_of(self.norm, self.statistics)
+    def scale_and_shift(self) -> Tuple[Tensor, Tensor]:
+        """Factor and summand of each channel, of shape (C,): the output is x * scale + shift."""
+        scale = self.weight * torch.rsqrt(self.var + self.eps)
+        return scale, torch.addcmul(self.bias, self.mean, scale, value=-1)
 
     @torch.no_grad()
-    def repeat(self) -> Tensor:
-        """Compute the map again."""
-        norm = self.norm
-        mean, var = self.statistics or (norm.running_mean, norm.running_var)
-        return F.batch_norm(self.x, mean, var, norm.weight, norm.bias, eps=norm.eps)
+    def again(self) -> Tensor:
+        """Compute the output again."""
+        return F.batch_norm(self.x, self.mean, self.var, self.weight, self.bias, eps=self.eps)
+
+    def differentiable(self) -> Tensor:
+        """Compute the output again, so that gradients flow through it."""
+        mean, var = (None, None) if self.of_batch else (self.mean, self.var)
+        return F.batch_norm(self.x, mean, var, self.weight, self.bias, self.of_batch, 0, self.eps)
 
 
-def can_normalize(norm: Optional[nn.Module]) -> bool:
-    """Whether a module is a batch norm that :func:`normalize` stands in for."""
-    return (
-        is_bare(norm, nn.BatchNorm2d)
-        and norm.affine
-        and norm.track_running_stats
-        and norm.momentum is not None
-    )
-
-
-def can_open(block: nn.Module, *others: nn.Module) -> bool:
-    """Whether the last norm of a block may be applied apart from the block.
+def normalize(norm: nn.Module, x: Tensor) -> Tensor:
+    """Apply a norm, and let its output carry its :class:`Source` where that is known.
 
     Args:
-        block (ResidualBlock): The block.
-        *others (nn.Module): What would not be called then, nor its hooks.
-    """
-    return (
-        is_eager()
-        and not has_hooks(block, *others)
-        and can_normalize(block.last_norm)
-        and block.is_deterministic()
-    )
-
-
-def normalize(norm: nn.BatchNorm2d, x: Tensor) -> Normalized:
-    """Apply a batch norm, as calling it does.
-
-    Args:
-        norm (nn.BatchNorm2d): The norm; see :func:`can_normalize`.
+        norm (nn.Module): Any norm.
         x (Tensor): Map of shape (N, C, H, W).
 
     Returns:
-        Normalized: The normalized map, with the affine function that it is.
+        Tensor: ``norm(x)``.
     """
-    if not norm.training:
-        return Normalized(norm(x), x, norm)
+    known = (
+        type(norm) is nn.BatchNorm2d
+        and norm.affine
+        and norm.track_running_stats
+        and norm.momentum is not None
+        and torch.is_grad_enabled()
+        and is_eager(x)
+        and is_unobserved(norm)
+    )
+    if not known:
+        return norm(x)
+    mean, var = norm.running_mean, norm.running_var
+    if norm.training:
+        y, mean, var = normalize_by_batch(norm, x)
+    else:
+        y = norm(x)
+    source = Source(x, mean, var, norm.weight, norm.bias, norm.eps, norm.training)
+    y.source = source, y._version
+    return y
+
+
+def normalize_by_batch(norm: nn.BatchNorm2d, x: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+    """What a norm does in training, with the mean and the variance of the batch."""
     # With momentum 1, "running" statistics are those of the batch.
     mean, var = torch.zeros_like(norm.running_mean), torch.zeros_like(norm.running_var)
     y = F.batch_norm(x, mean, var, norm.weight, norm.bias, True, 1.0, norm.eps)
@@ -81,23 +89,10 @@ def normalize(norm: nn.BatchNorm2d, x: Tensor) -> Normalized:
     norm.running_mean.lerp_(mean, norm.momentum)
     norm.running_var.lerp_(var, norm.momentum)
     count = x.numel() // x.shape[1]
-    var = var * ((count - 1) / count)  # without Bessel's correction
-    return Normalized(y, x, norm, (mean, var))
+    return y, mean, var * ((count - 1) / max(count, 1))  # without Bessel's correction
 
 
-@torch.no_grad()
-def affine_of(
-    norm: nn.BatchNorm2d, statistics: Optional[Tuple[Tensor, Tensor]] = None
-) -> Tuple[Tensor, Tensor]:
-    """What a batch norm does to every channel.
-
-    Args:
-        norm (nn.BatchNorm2d): The norm.
-        statistics (Tuple[Tensor], optional): See :class:`Normalized`.
-
-    Returns:
-        Tuple[Tensor, Tensor]: Factor and summand, of shape (C,) each.
-    """
-    mean, var = statistics or (norm.running_mean, norm.running_var)
-    scale = norm.weight * torch.rsqrt(var + norm.eps)
-    return scale, torch.addcmul(norm.bias, mean, scale, value=-1)
+def source_of(y: Tensor) -> Optional[Source]:
+    """What a map was computed from; None where that is unknown, or the map has changed since."""
+    source, version = getattr(y, 'source', (None, None))
+    return source if source is not None and version == y._version else None

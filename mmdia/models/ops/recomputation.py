@@ -1,72 +1,45 @@
-"""Maps that the backward pass computes again from others that are kept anyway."""
+"""Maps that the backward pass computes again instead of keeping them."""
 
-from contextlib import nullcontext
-from typing import Any, ContextManager, Optional
+from typing import Any, Callable
 
-import torch
-from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from .normalization import Normalized
-
-# A context in which everything is kept for the backward pass, as ever.
-SAVE_ALL = nullcontext()
+from .eager import is_unobserved
+from .normalization import Source, source_of
 
 
-def recomputed_relu(branch: Normalized, identity: Optional[Tensor] = None) -> ContextManager:
-    """A context in which ``relu(branch + identity)`` is not kept for the backward pass.
+def recomputed(
+    function: Callable[..., Any], branch: Tensor, *others: Tensor, calls: tuple = ()
+) -> Any:
+    """Call a function of a branch, and keep nothing of it where it can be computed again.
 
-    The input of the branch's norm and the shortcut are kept, by other layers
-    too. From them it is computed again, once for all that would save it.
+    That is from the input of the norm that the branch comes from, which is
+    kept in any case. The backward pass calls the function once more, up to the
+    last map that it needs.
 
     Args:
-        branch (Normalized): The branch, whose map the result overwrites.
-        identity (Tensor, optional): The shortcut, of shape (N, C, H, W).
-            Defaults to None, which stands for zeros.
+        function (Callable): The function; it draws no random numbers.
+        branch (Tensor): Output of :func:`normalize`, of shape (N, C, H, W).
+        *others (Tensor): Further inputs, which are kept.
+        calls (Tuple[nn.Module]): The modules that the function calls. Where
+            somebody watches them, everything is kept and they are called once.
 
     Returns:
-        ContextManager: The context.
+        Any: ``function(branch, *others)``.
     """
-    recipe = Recipe(branch, identity)
-    return saved_tensors_hooks(recipe.pack, recipe.unpack)
+    source = source_of(branch)
+    if source is None or not is_unobserved(*calls):
+        return function(branch, *others)
+    first, learns, options = [branch], branch.requires_grad, source[5:]
 
+    def compute(*tensors: Tensor) -> Any:
+        if first:
+            branch = first.pop()
+        else:
+            branch = Source(*tensors[:5], *options).again().requires_grad_(learns)
+        return function(branch, *tensors[5:])
 
-class Recipe:
-    """How to compute a map again; see :func:`recomputed_relu`.
-
-    Args:
-        branch (Normalized): The branch.
-        identity (Tensor, optional): The shortcut.
-    """
-
-    def __init__(self, branch: Normalized, identity: Optional[Tensor]) -> None:
-        self.address = branch.map.data_ptr()
-        self.branch = branch._replace(map=None, x=branch.x.detach())
-        self.identity = None if identity is None else identity.detach()
-        self.saved = self.left = 0
-        self.result: Optional[Tensor] = None
-
-    def pack(self, tensor: Tensor) -> Any:
-        """Keep a tensor, but of the result only its shape."""
-        if tensor.data_ptr() != self.address or tensor.numel() != self.branch.x.numel():
-            return tensor
-        self.saved += 1
-        return tensor.shape
-
-    def unpack(self, kept: Any) -> Tensor:
-        """Return what was saved."""
-        if isinstance(kept, Tensor):
-            return kept
-        if self.result is None:
-            self.result, self.left = self.compute(), self.saved
-        result = self.result
-        self.left -= 1
-        if self.left == 0:
-            self.result = None
-        return result.view(kept)
-
-    @torch.no_grad()
-    def compute(self) -> Tensor:
-        """Compute the result again."""
-        y = self.branch.repeat()
-        return torch.relu_(y if self.identity is None else y.add_(self.identity))
+    return checkpoint(
+        compute, *source[:5], *others, use_reentrant=False, preserve_rng_state=False
+    )

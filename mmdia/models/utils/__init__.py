@@ -2,7 +2,14 @@ from .bottleneck import BottleneckMLP, reduce_channels
 from .checkpointing import checkpoint_module
 from .kernels import channel_kernel_size, check_kernel_size
 from .lookup import arguments, configured_class, registered_names
-from .precision import full_precision, global_avg_pool, scale_channels, sum_pixels
+from .precision import (
+    full_precision,
+    global_avg_pool,
+    like_parameters,
+    scale_channels,
+    single_or_double,
+    sum_pixels,
+)
 from .pretrained import load_pretrained, read_checkpoint
 
 __all__ = [
@@ -14,10 +21,12 @@ __all__ = [
     'configured_class',
     'full_precision',
     'global_avg_pool',
+    'like_parameters',
     'load_pretrained',
     'read_checkpoint',
     'reduce_channels',
     'registered_names',
     'scale_channels',
+    'single_or_double',
     'sum_pixels',
 ]

@@ -4,14 +4,14 @@ from contextlib import nullcontext
 from typing import ContextManager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def is_autocast_on(device: str) -> bool:
     """Whether autocast is, or may be, switched on for a type of device."""
     if hasattr(torch.amp, 'is_autocast_available'):
         return is_autocast_available(device) and torch.is_autocast_enabled(device)
-    return device != 'meta'  # torch before 2.4
+    return device in ('cpu', 'cuda')  # torch before 2.4
 
 
 @torch.compiler.assume_constant_result
@@ -32,13 +32,23 @@ def full_precision(x: Tensor) -> ContextManager:
     Returns:
         ContextManager: The context.
     """
+    if not isinstance(x, Tensor):  # a proxy of symbolic tracing, which knows no autocast
+        return nullcontext()
     device = x.device.type
     return torch.autocast(device, enabled=False) if is_autocast_on(device) else nullcontext()
 
 
 def single_or_double(x: Tensor) -> torch.dtype:
     """Double precision for a tensor that has it, single precision for others."""
+    if not isinstance(x, Tensor):  # a proxy of symbolic tracing, whose dtype is unknown
+        return x.dtype
     return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def like_parameters(module: nn.Module, x: Tensor) -> Tensor:
+    """A tensor in the dtype of a module's parameters; as it is where there are none."""
+    dtypes = (p.dtype for p in module.parameters() if p.is_floating_point())
+    return x.to(next(dtypes, x.dtype))
 
 
 def sum_pixels(x: Tensor) -> Tensor:
@@ -65,8 +75,6 @@ def global_avg_pool(x: Tensor) -> Tensor:
     Returns:
         Tensor: Pooled features of shape (N, C); see :func:`sum_pixels`.
     """
-    if not torch.is_grad_enabled():
-        return x.mean((2, 3), dtype=single_or_double(x))
     # The backward pass of a mean would write a whole map of gradients.
     return sum_pixels(x) / (x.shape[2] * x.shape[3])
 
