@@ -222,7 +222,7 @@ class ResidualBlock(BaseModule):
         x = conv(x)
         if index > 1 or feed is None:
             return x
-        if conv.bias is not None:
+        if getattr(conv, 'bias', None) is not None:
             raise RuntimeError(
                 'a convolution whose norm was fused into it cannot read the state of an '
                 'interaction, which is added before the norm: do not fuse norms of this network'

@@ -145,6 +145,12 @@ class ResidualNetwork(ResidualBackbone):
         if deep_stem and block.preactivation:
             raise ValueError('deep_stem must be False in pre-activation networks, got True')
 
+        widths = [base_channels * 2**i for i in range(num_stages)]
+        channels = [width * block.expansion for width in widths]
+        if block.preactivation:
+            # Before the stem: tools fuse a norm into the convolution that precedes it.
+            self.final_norm = build_norm_layer(norm_cfg, channels[-1])[1]
+            self.final_act = build_activation_layer(act_cfg)
         stem = build_stem(
             'small' if small_stem else 'deep' if deep_stem else 'large',
             in_channels,
@@ -157,8 +163,6 @@ class ResidualNetwork(ResidualBackbone):
         for name, module in stem.items():
             self.add_module(name, module)
         self.stride = prod(self.strides) * (1 if small_stem else 4)
-        widths = [base_channels * 2**i for i in range(num_stages)]
-        channels = [width * block.expansion for width in widths]
         blocks = self._make_blocks(
             stage_blocks,
             [stem_channels, *channels],
@@ -177,9 +181,6 @@ class ResidualNetwork(ResidualBackbone):
             norm_cfg=norm_cfg,
             act_cfg=act_cfg,
         )
-        if block.preactivation:
-            self.final_norm = build_norm_layer(norm_cfg, channels[-1])[1]
-            self.final_act = build_activation_layer(act_cfg)
         self.add_stages(
             blocks,
             channels,

@@ -91,7 +91,7 @@ class RecurrentCell(BaseModule):
             x (Tensor): Input of shape (..., N, in_channels).
             state (Tuple[Tensor, Tensor], optional): Hidden vector h and
                 memory c of shape (N, hidden_channels) each. Defaults to None,
-                which stands for zeros.
+                which stands for zeros, and inputs of shape (N, in_channels).
 
         Returns:
             Tuple[Tensor, Tensor]: New hidden vector h and memory c, of shape
@@ -100,7 +100,7 @@ class RecurrentCell(BaseModule):
         with full_precision(x):
             x = like_parameters(self, x)
             if state is None:
-                zeros = x.new_zeros(*x.shape[:-1], self.hidden_channels)
+                zeros = x.new_zeros(x.shape[0], self.hidden_channels)
                 state = zeros, zeros
             hidden, memory = state
             gates = self.gates(x, hidden, memory)

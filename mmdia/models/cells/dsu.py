@@ -85,7 +85,7 @@ class DSUCell(BottleneckCell):
         read = hidden if self.reads_hidden else self.normalize(memory)
         if self.fusion == 'separate':
             return super().gates(x, read, memory)
-        read = read.expand(*x.shape[:-1], -1)
+        read = read + torch.zeros_like(x[..., :1])  # one for each input
         return self.joint_gates(torch.cat((read, x), dim=-1))
 
     def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:

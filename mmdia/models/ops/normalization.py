@@ -94,5 +94,7 @@ def normalize_by_batch(norm: nn.BatchNorm2d, x: Tensor) -> Tuple[Tensor, Tensor,
 
 def source_of(y: Tensor) -> Optional[Source]:
     """What a map was computed from; None where that is unknown, or the map has changed since."""
-    source, version = getattr(y, 'source', (None, None))
-    return source if source is not None and version == y._version else None
+    if not (isinstance(y, Tensor) and hasattr(y, 'source')):
+        return None
+    source, version = y.source
+    return source if version == y._version else None

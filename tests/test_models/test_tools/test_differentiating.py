@@ -1,0 +1,134 @@
+"""Tools that differentiate otherwise than by one backward pass."""
+
+import gc
+
+import pytest
+import torch
+from torch.func import functional_call, grad, vmap
+from torch.utils.checkpoint import checkpoint
+
+from mmdia.models import FeedbackInteraction, LayerAttention
+from mmdia.models.ops import gated_sum, normalization
+
+from .networks import assert_same, each_network, images, network
+
+
+@pytest.fixture
+def by_autograd(monkeypatch):
+    """Leave everything to autograd."""
+
+    def switch_off():
+        monkeypatch.setattr(normalization, 'is_eager', lambda x: False)
+        monkeypatch.setitem(gated_sum.__globals__, 'is_eager', lambda x: False)
+
+    return switch_off
+
+
+def gradients_of(model, x):
+    parameters = dict(model.named_parameters())
+    (out,) = model(x)
+    loss = out.square().mean()
+    return dict(zip(parameters, torch.autograd.grad(loss, parameters.values(), allow_unused=True)))
+
+
+@each_network
+@pytest.mark.parametrize('mode', ('train', 'eval'))
+def test_gradients_of_gradients(interaction, trunk, mode, by_autograd):
+    def run():
+        model = network(interaction, trunk).train(mode == 'train')
+        parameters = [p for _, p in model.named_parameters()]
+        x = images().requires_grad_()
+        loss = model(x)[0].square().mean()
+        (of_images,) = torch.autograd.grad(loss, x, create_graph=True)
+        return torch.autograd.grad(of_images.square().sum(), parameters, allow_unused=True)
+
+    ours = run()
+    by_autograd()
+    assert_same(ours, run(), rtol=1e-8)
+
+
+@each_network
+def test_gradients_of_single_samples(interaction, trunk):
+    model = network(interaction, trunk)
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+    x = images()
+
+    def loss(parameters, image):
+        (out,) = functional_call(model, parameters, (image[None],))
+        return out.square().mean()
+
+    together = vmap(grad(loss), (None, 0))(parameters, x)
+    for i in range(len(x)):
+        expected = gradients_of(model, x[i : i + 1])
+        for name, value in together.items():
+            if expected[name] is not None:
+                assert_same(value[i], expected[name])
+
+
+def living_maps():
+    return [
+        o for o in gc.get_objects() if type(o) is torch.Tensor and o.dim() == 4 and o.shape[-1] > 4
+    ]
+
+
+@each_network
+def test_checkpointing_from_outside(interaction, trunk):
+    expected = gradients_of(network(interaction, trunk).train(), images())
+    model = network(interaction, trunk).train()
+    x = images().requires_grad_()
+    gc.collect()
+    before = {id(t) for t in living_maps()}
+    out = checkpoint(lambda x: model(x)[0], x, use_reentrant=False)
+    # Nothing but the output is kept; the graph itself is no object of Python.
+    assert [t for t in living_maps() if id(t) not in before and t is not out] == []
+    out.square().mean().backward()
+    for name, p in model.named_parameters():
+        if expected[name] is not None:
+            assert_same(p.grad, expected[name])
+
+
+@each_network
+def test_saved_tensors_pass_through_hooks_from_outside(interaction, trunk):
+    """As in offloading: what is kept is a copy, made by the hooks."""
+    expected = gradients_of(network(interaction, trunk).train(), images())
+    model = network(interaction, trunk).train()
+    packed = []
+
+    def pack(tensor):
+        packed.append(tensor.numel())
+        return tensor.clone()
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        (out,) = model(images())
+    assert packed
+    out.square().mean().backward()
+    for name, p in model.named_parameters():
+        if expected[name] is not None:
+            assert_same(p.grad, expected[name])
+
+
+class Transposing(torch.nn.Module):
+    """A value that keeps a transposed view of its input for the backward pass."""
+
+    def forward(self, x):
+        return (x.transpose(2, 3) ** 2).transpose(2, 3)
+
+
+@each_network
+def test_views_that_are_saved(interaction, trunk, by_autograd):
+    def run():
+        model = network(interaction, trunk).train()
+        for module in model.modules():
+            if isinstance(module, LayerAttention):
+                for attention in module.attentions:
+                    attention.value = Transposing()
+        return gradients_of(model, images())
+
+    model = network(interaction, trunk)
+    if isinstance(model.interaction, FeedbackInteraction) or not any(
+        isinstance(module, LayerAttention) for module in model.modules()
+    ):
+        return
+    ours = run()
+    by_autograd()
+    assert_same(ours, run())
