@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmdia.registry import MODELS
-from mmdia.utils import check_int
+from mmdia.utils import check_bool, check_ints
 
 from ..utils import BottleneckMLP, reduce_channels
 from .base import ChannelAttention, at_least_single, zero_parameters
@@ -52,10 +52,8 @@ class SPA(ChannelAttention):
         **kwargs,
     ) -> None:
         super().__init__(in_channels, num_blocks, **kwargs)
-        if not grids:
-            raise ValueError(f'grids must not be empty, got {grids!r}')
-        for grid in grids:
-            check_int('entry of grids', grid)
+        check_bool('bias', bias)
+        check_ints('grids', grids)
         self.grids = tuple(grids)
         pooled_channels = in_channels * sum(grid**2 for grid in self.grids)
         mid_channels = reduce_channels(in_channels, ratio)

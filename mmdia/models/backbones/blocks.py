@@ -3,12 +3,16 @@
 from typing import Optional, Tuple
 
 import torch
-from mmcv.cnn import build_activation_layer, build_conv_layer, build_norm_layer
 from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..utils import checkpoint_module
+from ..utils import (
+    build_activation_layer,
+    build_conv_layer,
+    build_norm_layer,
+    checkpoint_module,
+)
 
 
 class ResidualBlock(BaseModule):

@@ -6,7 +6,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmdia.utils import check_int
+from mmdia.utils import check_init_cfg, check_int
 
 from ..utils import full_precision
 
@@ -44,11 +44,13 @@ class RecurrentCell(BaseModule):
         hidden_channels: Optional[int] = None,
         init_cfg: Optional[dict] = None,
     ) -> None:
+        hidden_channels = in_channels if hidden_channels is None else hidden_channels
+        check_int('in_channels', in_channels)
+        check_int('hidden_channels', hidden_channels)
+        check_init_cfg('init_cfg', init_cfg)
         super().__init__(init_cfg)
         self.in_channels = in_channels
-        self.hidden_channels = in_channels if hidden_channels is None else hidden_channels
-        check_int('in_channels', in_channels)
-        check_int('hidden_channels', self.hidden_channels)
+        self.hidden_channels = hidden_channels
         self.build_projections()
 
     def build_projections(self) -> None:

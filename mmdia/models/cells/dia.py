@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from mmdia.registry import MODELS
+from mmdia.utils import check_choice
 
-from .activation import get_activation
+from .activation import ACTIVATIONS
 from .base import State, update_memory
 from .bottleneck import BottleneckCell
 
@@ -53,8 +54,9 @@ class DIACell(BottleneckCell):
         activation: str = 'sigmoid',
         init_cfg: Optional[dict] = None,
     ) -> None:
+        check_choice('activation', activation, ('sigmoid', 'tanh', 'relu'))
         super().__init__(in_channels, hidden_channels, ratio, init_cfg)
-        self.activation = get_activation('activation', activation, ('sigmoid', 'tanh', 'relu'))
+        self.activation = ACTIVATIONS[activation]
         self.neutral_output = 0.25 if activation == 'sigmoid' else 0.0
 
     def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:

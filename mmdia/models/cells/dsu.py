@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
+from mmdia.utils import check_choice
 
 from ..utils import reduce_channels
-from .activation import ACTIVATIONS, get_activation
+from .activation import ACTIVATIONS
 from .base import State, update_memory
 from .bottleneck import BottleneckCell
 
@@ -60,12 +61,12 @@ class DSUCell(BottleneckCell):
         input_activation: str = 'sigmoid',
         init_cfg: Optional[dict] = None,
     ) -> None:
-        if fusion not in ('separate', 'concat'):
-            raise ValueError(f"fusion must be 'separate' or 'concat', got {fusion!r}")
+        check_choice('fusion', fusion, ('separate', 'concat'))
+        check_choice('input_activation', input_activation, ACTIVATIONS)
         if fusion == 'concat' and ratio is None:
             raise ValueError("ratio must be an integer where fusion is 'concat', got None")
         self.fusion = fusion
-        self.normalize = get_activation('input_activation', input_activation, ACTIVATIONS)
+        self.normalize = ACTIVATIONS[input_activation]
         self.reads_hidden = fusion == 'separate' and input_activation == 'sigmoid'
         super().__init__(in_channels, hidden_channels, ratio, init_cfg)
 

@@ -60,6 +60,7 @@ class LightCell(RecurrentCell):
     neutral_output = 0.25
 
     def __init__(self, in_channels: int, ratio: int = 4, init_cfg: Optional[dict] = None) -> None:
+        check_int('in_channels', in_channels)
         check_int('ratio', ratio)
         if in_channels % ratio:
             raise ValueError(
