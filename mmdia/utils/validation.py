@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import Any, NoReturn, Optional, Sequence, Type
 
 import numpy as np
-from mmengine.registry import MODELS, WEIGHT_INITIALIZERS
+from mmengine.registry import MODELS, WEIGHT_INITIALIZERS, Registry
 from torch import nn
 
 LARGEST = 2**16  # no network is as wide or as deep
@@ -174,6 +174,16 @@ def check_choices(name: str, values: Sequence[str], choices: Sequence[str]) -> N
         refuse(ValueError, name, what, values)
 
 
+def registered_type(registry: Registry, kind: Any) -> Any:
+    """What a registry has under a name; other values are returned as they are."""
+    if not isinstance(kind, str):
+        return kind
+    try:
+        return registry.get(kind)
+    except RuntimeError:  # neither registered nor importable
+        return None
+
+
 def check_layer_cfg(name: str, cfg: Optional[dict], optional: bool = False) -> None:
     """Check that an argument is the config of a layer.
 
@@ -188,15 +198,11 @@ def check_layer_cfg(name: str, cfg: Optional[dict], optional: bool = False) -> N
     """
     if optional and cfg is None:
         return
-    what = 'the config of a layer, dict(type=...)' + (', or None' if optional else '')
+    what = 'a dict whose type is a registered layer' + (', or None' if optional else '')
     if not isinstance(cfg, dict):
         refuse(TypeError, name, what, cfg)
-    kind = cfg.get('type')
-    if isinstance(kind, str) and kind:
-        # As MMCV looks it up: in the scope of the run, then among its own.
-        with MODELS.switch_scope_and_registry(None) as registry:
-            kind = registry.get(kind)
-        what += ', of a registered type'
+    with MODELS.switch_scope_and_registry(None) as registry:  # as MMCV does
+        kind = registered_type(registry, cfg.get('type'))
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         refuse(ValueError, name, what, cfg)
 
@@ -212,7 +218,7 @@ def check_init_cfg(name: str, cfg: Any) -> None:
         TypeError: If it is neither a dict nor a list of dicts.
         ValueError: If there is no such initializer, or it takes no such arguments.
     """
-    what = 'a config of an initializer such as dict(type=...), a list of them, or None'
+    what = 'a dict whose type is a registered initializer, a list of such dicts, or None'
     cfgs = [] if cfg is None else cfg if isinstance(cfg, list) else [cfg]
     if not all(isinstance(entry, dict) for entry in cfgs):
         refuse(TypeError, name, what, cfg)

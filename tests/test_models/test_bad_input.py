@@ -1,5 +1,8 @@
 """Bad arguments are refused at construction, by name, with what is allowed."""
 
+import inspect
+from typing import Sequence, Union, get_args
+
 import pytest
 import torch
 from torch import nn
@@ -11,7 +14,7 @@ from mmdia.registry import MODELS
 @pytest.mark.parametrize(
     ('cls', 'args', 'error', 'message'),
     (
-        (ResNet, dict(depth=20), ValueError, r'depth must be one of \[18, 34, .*\], got 20'),
+        (ResNet, dict(depth=20), ValueError, r'depth must be one of \(18, 34, .*\), got 20'),
         (ResNet, dict(depth='r50'), ValueError, "depth must be one of .* got 'r50'"),
         (
             ResNet,
@@ -21,47 +24,67 @@ from mmdia.registry import MODELS
         ),
         (ResNet, dict(out_indices=(-1,)), ValueError, r'out_indices must .*, got \(-1,\)'),
         (ResNet, dict(out_indices=()), ValueError, r'out_indices must .*, got \(\)'),
-        (ResNet, dict(frozen_stages=5), ValueError, 'frozen_stages must be in -1 ... 4, got 5'),
-        (ResNet, dict(num_stages=5), ValueError, 'num_stages must be in 1 ... 4, got 5'),
+        (
+            ResNet,
+            dict(frozen_stages=5),
+            ValueError,
+            'frozen_stages must be an integer in -1 ... 4, got 5',
+        ),
+        (ResNet, dict(num_stages=5), ValueError, 'num_stages must be an integer in 1 ... 4, got 5'),
         (
             ResNet,
             dict(num_stages=0),
             ValueError,
-            'num_stages must be an integer of at least 1, got 0',
+            'num_stages must be an integer in 1 ... 4, got 0',
         ),
-        (ResNet, dict(strides=(1, 2)), ValueError, r'strides must .* 4 stages, got \(1, 2\)'),
-        (ResNet, dict(dilations=(1, 1, 1, 0)), ValueError, 'entry of dilations must .*, got 0'),
+        (ResNet, dict(strides=(1, 2)), ValueError, r'strides must be 4 integers .*, got \(1, 2\)'),
+        (
+            ResNet,
+            dict(dilations=(1, 1, 1, 0)),
+            ValueError,
+            r'dilations must be 4 integers .*, got \(1, 1, 1, 0\)',
+        ),
         (ResNet, dict(base_channels=0), ValueError, 'base_channels must .*, got 0'),
         (ResNet, dict(stem_channels=1.5), TypeError, 'stem_channels must .*, got 1.5'),
-        (ResNet, dict(style='tf'), ValueError, "style must be 'pytorch' or 'caffe', got 'tf'"),
-        (ResNet, dict(drop_path_rate=1), ValueError, r'drop_path_rate must be in \[0, 1\), got 1'),
-        (ResNet, dict(interaction=5), TypeError, 'interaction must be a dict .* got 5; .*DIALSTM'),
+        (
+            ResNet,
+            dict(style='tf'),
+            ValueError,
+            r"style must be one of \('pytorch', 'caffe'\), got 'tf'",
+        ),
+        (
+            ResNet,
+            dict(drop_path_rate=1),
+            ValueError,
+            r'drop_path_rate must be a number in \[0, 1\), got 1',
+        ),
+        (ResNet, dict(interaction=5), TypeError, 'interaction must be a dict .*DIALSTM.* got 5'),
         (ResNet, dict(interaction='mmdia.RLA'), TypeError, "must be a dict .* got 'mmdia.RLA'"),
-        (ResNet, dict(interaction={}), ValueError, 'interaction needs a type, got {}'),
+        (ResNet, dict(interaction={}), ValueError, 'interaction must be a dict .*DIALSTM.* got {}'),
         (
             ResNet,
             dict(interaction=dict(type='mmdia.DIA')),
             ValueError,
-            "interaction type 'mmdia.DIA' is not registered; registered are .*mmdia.DIALSTM",
+            "interaction must .* type is one of .*mmdia.DIALSTM.* got {'type': 'mmdia.DIA'}",
         ),
         (
             ResNet,
             dict(interaction=dict(type='mmdia.DIACell')),
             TypeError,
-            "'mmdia.DIACell' is not a subclass of LayerInteraction",
+            "interaction must .* got {'type': 'mmdia.DIACell'}",
         ),
         (
             ResNet,
             dict(interaction=dict(type=nn.ReLU)),
             TypeError,
-            'is not a subclass of LayerInteraction',
+            'interaction must .* got .*ReLU',
         ),
-        (DIAResNet, dict(ratio=0), ValueError, 'ratio must be an integer of at least 1, got 0'),
-        (DIAResNet, dict(ratio=-4), ValueError, 'ratio must be an integer of at least 1, got -4'),
-        (DIAResNet, dict(ratio=2.5), TypeError, 'ratio must be an integer of at least 1, got 2.5'),
+        (DIAResNet, dict(ratio=0), ValueError, 'ratio must be an integer in 1 ... 65536, got 0'),
+        (DIAResNet, dict(ratio=-4), ValueError, 'ratio must be an integer in 1 ... 65536, got -4'),
+        (DIAResNet, dict(ratio=2.5), TypeError, 'ratio must be an integer in 1 ... 65536, got 2.5'),
         (DIAResNet, dict(ratio=65), ValueError, 'ratio must be at most .* 64, got 65'),
         (DIAResNet, dict(activation='gelu'), ValueError, "activation must .* got 'gelu'"),
-        (DIAResNet, dict(num_cells=0), ValueError, 'num_cells must .* at least 1, got 0'),
+        (DIAResNet, dict(num_cells=0), ValueError, 'num_cells must .*, got 0'),
         (DIAResNet, dict(stages=(True, False)), ValueError, 'stages must be 4 truth values'),
         (
             DIAResNet,
@@ -81,7 +104,7 @@ from mmdia.registry import MODELS
             ValueError,
             'stages must not be given for mmdia.RLA, which all stages share',
         ),
-        (DIAResNet, dict(stages=(0, 1, 2, 3)), ValueError, 'stages must be 4 truth values'),
+        (DIAResNet, dict(stages=(0, 1, 2, 3)), TypeError, 'stages must be 4 truth values'),
         (DLAResNet, dict(attention_drop_path_rate=1.0), ValueError, r'in \[0, 1\), got 1.0'),
         (
             DLAResNet,
@@ -94,19 +117,19 @@ from mmdia.registry import MODELS
             DLAResNet,
             dict(cell=dict(type='mmdia.GRUCell')),
             ValueError,
-            'registered are .*mmdia.DSUCell',
+            'cell must .*mmdia.DSUCell.* got .*GRUCell',
         ),
         (
             DLAResNet,
             dict(cell=dict(type='mmdia.RLA')),
             TypeError,
-            'is not a subclass of RecurrentCell',
+            'cell must .*mmdia.DSUCell.* got .*RLA',
         ),
         (
             DLAResNet,
             dict(cell=dict(type='mmdia.DSUCell', fusion='sum')),
             ValueError,
-            "fusion must be 'separate' or 'concat', got 'sum'",
+            "fusion must be one of .*'concat'.*, got 'sum'",
         ),
         (
             ResNet,
@@ -148,3 +171,85 @@ def test_image_smaller_than_the_stride(small_stem, stride):
         ValueError, match=rf'at least as large as the stride .*{stride}.*\({stride}, '
     ):
         model(torch.zeros(1, 3, stride, stride - 1))
+
+
+# Arguments with which everything that is registered can be built.
+VALID = {
+    'CIFARResNet': dict(depth=11, base_channels=8),
+    'PreResNet': dict(depth=11, base_channels=8),
+    'WideResNet': dict(depth=10, widen_factor=1),
+    'ResNet': dict(depth=18, base_channels=8),
+    'DIAResNet': dict(depth=18, base_channels=8, ratio=2),
+    'DLAResNet': dict(depth=18, base_channels=8, ratio=2, head_channels=8),
+    'RLAResNet': dict(depth=18, base_channels=8),
+    'RLA': dict(channels=(32, 64), num_blocks=(1, 2)),
+    'LayerAggregation': dict(channels=(32, 64), num_blocks=(1, 2)),
+    'SGE': dict(in_channels=64),
+}
+INTEGER = ('3', 2.5, True, None, [3], -7, 10**12, float('nan'))
+SEQUENCE = (5, 'abc', (), (-7,), (True,) * 4, (1.5,) * 4, [None], {})
+WRONG = {
+    int: INTEGER,
+    float: ('0.5', True, None, float('nan'), float('inf'), -0.1, 1, [0.5]),
+    bool: (0, 1, 'yes', None, []),
+    str: ('', 'no such value', 5, None, ['gap'], {}),
+    dict: (5, 'BN', [], {}, dict(type=''), dict(type='NoSuchType'), dict(type=5), None),
+    Sequence[int]: SEQUENCE,
+    Sequence[bool]: (5, 'abc', (), (1, 0, 1, 0), (True,), [None] * 4),
+    Sequence[str]: (5, 'channel_add', (), ('no such value',), [5]),
+    Union[int, Sequence[int]]: ('3', 2.5, True, None, -7),
+    Union[dict, list]: (5, 'Kaiming', {}, dict(type='NoSuchType'), [5], [dict()]),
+}
+
+
+def parameters(cls):
+    """The parameters of a class, also those that it hands on to its bases."""
+    found = {}
+    for base in cls.__mro__:
+        if '__init__' in vars(base):
+            own = inspect.signature(base.__init__).parameters.values()
+            named = [p for p in own if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+            for parameter in named[1:]:
+                found.setdefault(parameter.name, parameter)
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own):
+                break
+    return found
+
+
+def wrong_values(parameter):
+    """Values that a parameter must not have, by its annotation."""
+    allowed = [kind for kind in get_args(parameter.annotation) if kind is not type(None)]
+    optional = len(allowed) < len(get_args(parameter.annotation))
+    kind = Union[tuple(allowed)] if optional else parameter.annotation
+    return [value for value in WRONG.get(kind, ()) if not (optional and value is None)]
+
+
+@pytest.mark.parametrize('name', sorted(MODELS.module_dict))
+def test_every_wrong_value_is_refused_by_name(name):
+    cls = MODELS.get(name)
+    args = VALID.get(name)
+    if args is None:
+        sizes = dict(in_channels=32, channels=32, num_blocks=2)
+        args = {key: sizes[key] for key in parameters(cls) if key in sizes}
+    cls(**args)
+    accepted, unclear = [], []
+    for parameter in parameters(cls).values():
+        for value in wrong_values(parameter):
+            try:
+                cls(**{**args, parameter.name: value})
+            except (TypeError, ValueError) as error:
+                message = str(error)
+                clear = parameter.name in message and (
+                    repr(value) in message or 'multiple values' in message
+                )
+            except Exception as error:
+                message, clear = repr(error), False
+            else:
+                accepted.append((parameter.name, value))
+                continue
+            if not clear:
+                unclear.append((parameter.name, value, message))
+    assert not accepted
+    assert not unclear
+    with pytest.raises(TypeError, match='no_such_argument'):
+        cls(**args, no_such_argument=1)

@@ -157,6 +157,7 @@ class WideResNet(ResidualNetwork):
         **kwargs,
     ) -> None:
         check_int('widen_factor', widen_factor, maximum=4096)
+        check_int('stem_channels', stem_channels)
         super().__init__(
             WideBlock,
             stage_depth(depth, convs=2, others=4),

@@ -133,13 +133,13 @@ class ResidualNetwork(ResidualBackbone):
         check_int('num_stages', num_stages, maximum=len(stage_blocks))
         strides = (1, 2, 2, 2)[:num_stages] if strides is None else strides
         dilations = (1,) * num_stages if dilations is None else dilations
-        stem_channels = base_channels if stem_channels is None else stem_channels
-        base_width = base_channels if base_width is None else base_width
         check_ints('strides', strides, length=num_stages)
         check_ints('dilations', dilations, length=num_stages)
+        check_int('base_channels', base_channels)
+        stem_channels = base_channels if stem_channels is None else stem_channels
+        base_width = base_channels if base_width is None else base_width
         check_int('in_channels', in_channels)
         check_int('stem_channels', stem_channels)
-        check_int('base_channels', base_channels)
         check_int('groups', groups)
         check_int('base_width', base_width)
         check_choice('style', style, ('pytorch', 'caffe'))

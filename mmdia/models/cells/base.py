@@ -1,6 +1,6 @@
 """What all recurrent cells have in common."""
 
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 import torch
 from mmengine.model import BaseModule
@@ -27,7 +27,7 @@ class RecurrentCell(BaseModule):
         in_channels (int): Length of the input vector.
         hidden_channels (int, optional): Length of the hidden vector and of
             the memory. Defaults to ``in_channels``.
-        init_cfg (dict, optional): Initialization config. Defaults to None.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None.
 
     Attributes:
         num_gates (int): Number of gates.
@@ -42,7 +42,7 @@ class RecurrentCell(BaseModule):
         self,
         in_channels: int,
         hidden_channels: Optional[int] = None,
-        init_cfg: Optional[dict] = None,
+        init_cfg: Optional[Union[dict, list]] = None,
     ) -> None:
         hidden_channels = in_channels if hidden_channels is None else hidden_channels
         check_int('in_channels', in_channels)

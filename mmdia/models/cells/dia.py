@@ -1,6 +1,6 @@
 """The cell of DIA-LSTM."""
 
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -37,7 +37,7 @@ class DIACell(BottleneckCell):
         activation (str): What is applied to the memory for the output:
             ``'sigmoid'``, ``'tanh'`` or ``'relu'`` (Table 6).
             Defaults to ``'sigmoid'``.
-        init_cfg (dict, optional): Initialization config. Defaults to None.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None.
 
     Raises:
         TypeError: If ``ratio`` is not an integer.
@@ -52,7 +52,7 @@ class DIACell(BottleneckCell):
         hidden_channels: Optional[int] = None,
         ratio: Optional[int] = 20,
         activation: str = 'sigmoid',
-        init_cfg: Optional[dict] = None,
+        init_cfg: Optional[Union[dict, list]] = None,
     ) -> None:
         check_choice('activation', activation, ('sigmoid', 'tanh', 'relu'))
         super().__init__(in_channels, hidden_channels, ratio, init_cfg)

@@ -1,6 +1,6 @@
 """The dynamic sharing unit of dynamic layer attention."""
 
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +42,7 @@ class DSUCell(BottleneckCell):
         input_activation (str): What normalises the memory that the gates
             read: ``'sigmoid'``, ``'tanh'``, ``'relu'`` or ``'identity'``
             (Table 5). Defaults to ``'sigmoid'``.
-        init_cfg (dict, optional): Initialization config. Defaults to None.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None.
 
     Raises:
         TypeError: If ``ratio`` is not an integer.
@@ -59,7 +59,7 @@ class DSUCell(BottleneckCell):
         ratio: Optional[int] = 20,
         fusion: str = 'separate',
         input_activation: str = 'sigmoid',
-        init_cfg: Optional[dict] = None,
+        init_cfg: Optional[Union[dict, list]] = None,
     ) -> None:
         check_choice('fusion', fusion, ('separate', 'concat'))
         check_choice('input_activation', input_activation, ACTIVATIONS)

@@ -56,9 +56,12 @@ class LayerInteraction(BaseModule):
         identity_init: bool = False,
         init_cfg: Optional[Union[dict, list]] = None,
     ) -> None:
-        check_sizes = check_ints if self.scope == 'network' else check_int
-        check_sizes('channels', channels)
-        check_sizes('num_blocks', num_blocks)
+        if self.scope == 'network':
+            check_ints('channels', channels)
+            check_ints('num_blocks', num_blocks, length=len(channels))
+        else:
+            check_int('channels', channels)
+            check_int('num_blocks', num_blocks)
         check_layer_cfg('norm_cfg', norm_cfg)
         check_layer_cfg('act_cfg', act_cfg, optional=True)
         check_bool('identity_init', identity_init)

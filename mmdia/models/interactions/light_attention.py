@@ -16,7 +16,7 @@ from ..ops import (
     convolve_samples,
     has_hooks,
 )
-from ..utils import full_precision, global_avg_pool, scale_channels
+from ..utils import check_affine, full_precision, global_avg_pool, scale_channels
 from .layer_attention import LayerAttention, LayerAttentionUnit
 
 
@@ -123,7 +123,16 @@ class MRLALight(LayerAttention):
         channels (int): Output channels of the blocks.
         num_blocks (int): Number of blocks.
         **kwargs: See :class:`LayerAttention`.
+
+    Raises:
+        ValueError: If ``identity_init`` is asked for and the norm has no
+            weights.
     """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if self.identity_init:
+            check_affine(self.attentions[0].norm, self.norm_cfg)
 
     def build_unit(self, *args) -> LayerAttentionUnit:
         """See :meth:`LayerAttention.build_unit`."""

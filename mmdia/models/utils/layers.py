@@ -58,6 +58,22 @@ def build_norm_layer(
     return name, norm
 
 
+def check_affine(norm: nn.Module, cfg: dict) -> None:
+    """Check that a norm has a weight, which can be zeroed to start as the plain network.
+
+    Args:
+        norm (nn.Module): The norm.
+        cfg (dict): Its config.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    if getattr(norm, 'weight', None) is None:
+        raise ValueError(
+            f'norm_cfg must be that of a norm with weights for identity_init=True, got {cfg!r}'
+        )
+
+
 def build_activation_layer(cfg: dict) -> nn.Module:
     """Build an activation.
 
