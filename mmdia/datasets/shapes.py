@@ -13,7 +13,7 @@ from mmengine.fileio import dump, load
 from pycocotools import mask as mask_utils
 
 from mmdia.registry import DATASETS
-from mmdia.utils import check_choice, check_int, check_ints
+from mmdia.utils import check_choice, check_int, check_ints, check_type
 
 CLASSES = ('circle', 'rectangle', 'triangle')
 SPLITS = ('train', 'val', 'test')
@@ -76,6 +76,7 @@ class ShapesDataset(CocoDataset):
         check_choice('split', split, SPLITS)
         check_int('num_images', num_images, maximum=10**6)
         check_int('seed', seed, minimum=0, maximum=2**32 - 1)
+        check_type('data_root', data_root, str, Path, type(None))
         self.split = split
         self.num_images = num_images
         self.image_size = _checked_size(image_size)

@@ -8,6 +8,7 @@ from .validation import (
     check_ints,
     check_layer_cfg,
     check_rate,
+    check_type,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     'check_ints',
     'check_layer_cfg',
     'check_rate',
+    'check_type',
 ]

@@ -34,6 +34,22 @@ def is_sequence(value: Any) -> bool:
     return isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, (str, bytes))
 
 
+def check_type(name: str, value: Any, *kinds: type) -> None:
+    """Check that an argument is of one of a few types.
+
+    Args:
+        name (str): The argument's name.
+        value (Any): The value given.
+        *kinds (type): What is allowed.
+
+    Raises:
+        TypeError: If the value is of none of them.
+    """
+    if not isinstance(value, kinds):
+        what = ' or '.join('None' if kind is type(None) else kind.__name__ for kind in kinds)
+        refuse(TypeError, name, what, value)
+
+
 def check_int(name: str, value: int, minimum: int = 1, maximum: int = LARGEST) -> None:
     """Check that an argument is an integer within limits.
 

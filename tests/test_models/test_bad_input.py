@@ -3,12 +3,27 @@
 import inspect
 from typing import Sequence, Union, get_args
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from mmdia.models import DIALSTM, DIAResNet, DLAResNet, ResNet, RLAResNet
+from mmdia.apis import get_model, list_models
+from mmdia.datasets import DigitsDataset, ShapesDataset
+from mmdia.engine import CompileBackboneHook, InterruptionHook
+from mmdia.models import (
+    DIALSTM,
+    Attention,
+    DIAResNet,
+    DLAResNet,
+    PreResNet,
+    ResidualBackbone,
+    ResNet,
+    RLAResNet,
+)
 from mmdia.registry import MODELS
+
+NAME = 'dia-resnet50_8xb32_in1k'
 
 
 @pytest.mark.parametrize(
@@ -216,6 +231,13 @@ def parameters(cls):
     return found
 
 
+def valid_arguments(name):
+    """Arguments with which a class can be built."""
+    sizes = dict(in_channels=32, channels=32, num_blocks=2)
+    needed = {key: sizes[key] for key in parameters(MODELS.get(name)) if key in sizes}
+    return VALID.get(name, needed)
+
+
 def wrong_values(parameter):
     """Values that a parameter must not have, by its annotation."""
     allowed = [kind for kind in get_args(parameter.annotation) if kind is not type(None)]
@@ -227,10 +249,7 @@ def wrong_values(parameter):
 @pytest.mark.parametrize('name', sorted(MODELS.module_dict))
 def test_every_wrong_value_is_refused_by_name(name):
     cls = MODELS.get(name)
-    args = VALID.get(name)
-    if args is None:
-        sizes = dict(in_channels=32, channels=32, num_blocks=2)
-        args = {key: sizes[key] for key in parameters(cls) if key in sizes}
+    args = valid_arguments(name)
     cls(**args)
     accepted, unclear = [], []
     for parameter in parameters(cls).values():
@@ -253,3 +272,120 @@ def test_every_wrong_value_is_refused_by_name(name):
     assert not unclear
     with pytest.raises(TypeError, match='no_such_argument'):
         cls(**args, no_such_argument=1)
+
+
+@pytest.mark.parametrize('trunk', ('ResNet', 'PreResNet', 'deep stem'))
+@pytest.mark.parametrize(
+    ('name', 'cfg'),
+    (
+        ('norm_cfg', dict(type='LN')),  # of the last dimension
+        ('norm_cfg', dict(type='BN1d')),
+        ('norm_cfg', dict(type='BN3d')),
+        ('norm_cfg', dict(type='ReLU')),
+        ('norm_cfg', dict(type='Conv2d')),
+        ('norm_cfg', dict(type='GN')),
+        ('norm_cfg', dict(type='GN', num_groups=3)),
+        ('norm_cfg', dict(type='GN', num_groups='2')),
+        ('norm_cfg', dict(type='BN', eps='small')),
+        ('norm_cfg', dict(type='BN', eps=float('nan'))),
+        ('norm_cfg', dict(type='BN', requires_grad='yes')),
+        ('norm_cfg', dict(type='BN', num_features=8)),
+        ('norm_cfg', dict(type='BN', no_such_argument=1)),
+        ('act_cfg', dict(type='BN')),
+        ('act_cfg', dict(type='Conv2d')),
+        ('act_cfg', dict(type='PReLU', num_parameters=3)),
+        ('act_cfg', dict(type='LeakyReLU', negative_slope='small')),
+        ('act_cfg', dict(type='ReLU', no_such_argument=1)),
+        ('conv_cfg', dict(type='Conv1d')),
+        ('conv_cfg', dict(type='Conv3d')),
+        ('conv_cfg', dict(type='deconv')),
+        ('conv_cfg', dict(type='ReLU')),
+        ('conv_cfg', dict(type='BN')),
+        ('conv_cfg', dict(type='Conv2d', bias=True)),
+        ('conv_cfg', dict(type='Conv2d', padding_mode='no such mode')),
+        ('conv_cfg', dict(type='Conv2d', no_such_argument=1)),
+    ),
+)
+def test_config_of_layers_is_refused(trunk, name, cfg):
+    cls, args = {
+        'ResNet': (ResNet, VALID['ResNet']),
+        'PreResNet': (PreResNet, VALID['PreResNet']),
+        'deep stem': (ResNet, VALID['ResNet'] | dict(deep_stem=True)),
+    }[trunk]
+    with pytest.raises(ValueError) as error:
+        cls(**args, **{name: cfg})
+    assert name in str(error.value) and repr(cfg) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    'init_cfg',
+    (
+        dict(type='Constant'),
+        dict(type='Kaiming', no_such_argument=1),
+        dict(type='Pretrained'),
+        [dict(type='Kaiming'), dict(type='Constant')],
+    ),
+)
+def test_config_of_initializers_is_refused(init_cfg):
+    with pytest.raises(ValueError, match=r'init_cfg must be .* got .*argument'):
+        ResNet(18, base_channels=8, init_cfg=init_cfg)
+
+
+def as_numpy(value):
+    """A value with NumPy's integers, truth values and numbers for Python's."""
+    if isinstance(value, bool):
+        return np.bool_(value)
+    if isinstance(value, int):
+        return np.int64(value)
+    if isinstance(value, float):
+        return np.float32(value)
+    if isinstance(value, tuple):
+        return np.array(value) if value and not isinstance(value[0], str) else value
+    return value
+
+
+@pytest.mark.parametrize('name', sorted(MODELS.module_dict))
+def test_numbers_of_numpy_are_as_good(name):
+    cls = MODELS.get(name)
+    defaults = {
+        key: parameter.default
+        for key, parameter in parameters(cls).items()
+        if parameter.default is not parameter.empty
+    }
+    args = defaults | valid_arguments(name)
+    args = {key: value for key, value in args.items() if value is not None}
+    if name == 'WideResNet':
+        del args['base_channels']  # which is that of the widening
+    expected = cls(**args)
+    model = cls(**{key: as_numpy(value) for key, value in args.items()})
+    shapes = [tuple(value.shape) for value in expected.state_dict().values()]
+    assert [tuple(value.shape) for value in model.state_dict().values()] == shapes
+    if isinstance(model, ResidualBackbone):
+        assert (
+            model(torch.rand(1, 3, 33, 65))[0].shape == expected(torch.rand(1, 3, 33, 65))[0].shape
+        )
+    if isinstance(model, Attention):
+        assert model(torch.rand(2, args['in_channels'], 5, 5)).shape[2:] == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ('function', 'args', 'error', 'message'),
+    (
+        (list_models, dict(pattern=5), TypeError, 'pattern must be .*, got 5'),
+        (get_model, dict(name=5), TypeError, 'name must be .*, got 5'),
+        (get_model, dict(name=None), TypeError, 'name must be .*, got None'),
+        (get_model, dict(name='no-such-model'), ValueError, "no model 'no-such-model'"),
+        (get_model, dict(name=NAME, pretrained=5), TypeError, 'pretrained must be .*, got 5'),
+        (get_model, dict(name=NAME, device='gpu'), ValueError, "device must be .*, got 'gpu'"),
+        (get_model, dict(name=NAME, device=[]), ValueError, r'device must be .*, got \[\]'),
+        (CompileBackboneHook, dict(modes='default'), TypeError, 'modes'),
+        (CompileBackboneHook, dict(mode='fast'), ValueError, 'mode.*fast'),
+        (CompileBackboneHook, dict(backend='none'), ValueError, 'backend.*none'),
+        (InterruptionHook, dict(signal=15), TypeError, 'signal'),
+        (DigitsDataset, dict(split='dev'), ValueError, "split must be .*, got 'dev'"),
+        (ShapesDataset, dict(data_root=5), TypeError, 'data_root must be .*, got 5'),
+    ),
+)
+def test_argument_of_functions_hooks_and_datasets_is_refused(function, args, error, message):
+    with pytest.raises(error, match=message):
+        function(**args)

@@ -54,7 +54,7 @@ class SPA(ChannelAttention):
         super().__init__(in_channels, num_blocks, **kwargs)
         check_bool('bias', bias)
         check_ints('grids', grids)
-        self.grids = tuple(grids)
+        self.grids = tuple(map(int, grids))
         pooled_channels = in_channels * sum(grid**2 for grid in self.grids)
         mid_channels = reduce_channels(in_channels, ratio)
         self.mlp = BottleneckMLP(pooled_channels, mid_channels, in_channels, bias)

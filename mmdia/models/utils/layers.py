@@ -117,5 +117,6 @@ def build_conv_layer(
     with naming('conv_cfg', cfg, 'a convolution of maps'):
         conv = cnn.build_conv_layer(cfg, in_channels, out_channels, kernel_size, **kwargs)
         if type(conv) is not nn.Conv2d:
-            check_map(conv, (1, in_channels, 1, 1), (1, out_channels, 1, 1))
+            side = 2 if conv.stride in (1, (1, 1)) else 1
+            check_map(conv, (1, in_channels, 2, 2), (1, out_channels, side, side))
     return conv
