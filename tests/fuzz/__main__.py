@@ -5,6 +5,7 @@ import logging
 import sys
 import time
 import traceback
+from typing import Optional, Sequence
 
 import torch
 
@@ -12,15 +13,13 @@ from .cases import make_case
 from .checks import Failure, check
 
 
-def main() -> int:
+def main(argv: Optional[Sequence[str]] = None) -> int:
     """Check the cases, print what failed and a summary, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--cases', type=int, default=200, help='how many')
     parser.add_argument('--seed', type=int, default=0, help='of all chance')
     parser.add_argument('--first', type=int, default=0, help='number of the first case')
-    args = parser.parse_args()
-    logging.disable(logging.INFO)
-    torch.set_num_threads(1)
+    args = parser.parse_args(argv)
     start, ran, failed = time.time(), 0, 0
     for number in range(args.first, args.first + args.cases):
         case = make_case(args.seed, number)
@@ -40,4 +39,6 @@ def main() -> int:
 
 
 if __name__ == '__main__':
+    logging.disable(logging.INFO)
+    torch.set_num_threads(1)
     sys.exit(main())

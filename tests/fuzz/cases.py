@@ -163,7 +163,7 @@ class Maker:
         return args.get(name, {}) | self.sometimes(0.2, identity_init=(True,))
 
     def trunk(self, name):
-        width = dict(base_channels=self.one_of(8, 16))
+        width = dict(base_channels=self.one_of(8, 8, 16))
         if name == 'WideResNet':
             args = dict(depth=10, widen_factor=1)
         elif name in ('CIFARResNet', 'PreResNet'):
@@ -171,10 +171,10 @@ class Maker:
                 dict(depth=8, block='basic'),
                 dict(depth=14, block='basic'),
                 dict(depth=11),
-                dict(depth=20),
+                dict(depth=20, num_stages=2),
             )
         else:
-            args = width | dict(depth=self.one_of(18, 18, 50), num_stages=self.one_of(1, 2, 2, 3))
+            args = width | dict(depth=self.one_of(18, 18, 18, 50), num_stages=self.one_of(1, 2))
             args |= self.one_of({}, *[dict(small_stem=True)] * 4, dict(deep_stem=True))
         if name not in ('PreResNet', 'WideResNet'):
             args |= self.sometimes(0.15, normalize=(False,), zero_init_residual=(True, False))
@@ -226,7 +226,7 @@ class Maker:
             trunk,
             args,
             batch=self.one_of(2, 3),
-            size=(self.random.randint(8, 24), self.random.randint(8, 24)),
+            size=(self.random.randint(8, 17), self.random.randint(8, 17)),
             precision=self.one_of('double', 'double', 'autocast', 'bfloat16'),
             seed=self.random.randrange(2**31),
         )

@@ -33,12 +33,10 @@ def check_error(error: Exception, names: Set[str]) -> None:
         raise Failure(f'names none of {sorted(names)}: {error}') from error
 
 
-def build(case: Case, **changes) -> nn.Module:
-    """Build and initialize the network of a case."""
+def build(case: Case) -> nn.Module:
+    """Build the network of a case."""
     torch.manual_seed(case.seed)
-    model = MODELS.get(case.trunk)(**{**case.args, **changes})
-    model.init_weights()
-    return model
+    return MODELS.get(case.trunk)(**case.args)
 
 
 def images(case: Case, number: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -109,8 +107,11 @@ def check_training(case: Case, model: nn.Module, x: Tensor) -> None:
 @torch.no_grad()
 def check_evaluation(case: Case, model: nn.Module, x: Tensor) -> None:
     """Check that evaluation depends on nothing but weights and image."""
+    before = x.clone()
     levels = model.eval()(x)
     check_levels(case, model, levels, len(x))
+    if not torch.equal(x, before):
+        raise Failure('images that are overwritten')
     with torch.enable_grad():
         assert_close('with gradients', model(x), levels)
     for i in range(len(x)):
@@ -123,6 +124,17 @@ def check_evaluation(case: Case, model: nn.Module, x: Tensor) -> None:
     twin.load_state_dict(model.state_dict())
     if not all(map(torch.equal, twin(x), levels)):
         raise Failure('another network with the same weights: other outputs')
+
+
+@torch.no_grad()
+def check_identity(case: Case, model: nn.Module, x: Tensor) -> None:
+    """Check that a network with ``identity_init`` starts as the plain one."""
+    interaction = case.args.get('interaction') or {}
+    if interaction.get('identity_init'):
+        plain = build(replace(case, args={**case.args, 'interaction': None})).double().eval()
+        weights = model.state_dict()
+        plain.load_state_dict({name: weights[name] for name in plain.state_dict()})
+        assert_close('identity_init', model.eval()(x), plain(x))
 
 
 def check_low_precision(case: Case, model: nn.Module) -> None:
@@ -148,7 +160,7 @@ def refuse(case: Case, error: Exception) -> None:
     except Failure:
         right = replace(case, args=case.right, wrong=None)
         try:
-            build(right)
+            build(right).init_weights()
         except Exception as other:  # which came first
             return refuse(right, other)
         raise
@@ -165,6 +177,7 @@ def check(case: Case) -> bool:
     """
     try:
         model = build(case).double()
+        model.init_weights()
     except Exception as error:
         refuse(case, error)
         return False
@@ -172,6 +185,7 @@ def check(case: Case) -> bool:
         raise Failure(f'{case.wrong} was accepted')
     try:
         x = images(case, case.batch)
+        check_identity(case, model, x)
         check_training(case, model, x)
         check_evaluation(case, model, x)
         if case.precision != 'double':
