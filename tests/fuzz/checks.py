@@ -82,7 +82,9 @@ def train(model: nn.Module, x: Tensor, seed: int) -> tuple:
     torch.manual_seed(seed)
     model.zero_grad()
     levels = model.train()(x)
-    sum(level.float().square().mean() for level in levels).backward()
+    loss = sum(level.float().square().mean() for level in levels)
+    if loss.requires_grad:  # not all is frozen
+        loss.backward()
     return levels, [p.grad for p in model.parameters()]
 
 
