@@ -222,6 +222,9 @@ class Maker:
         else:
             name = self.one_of(*INTERACTIONS)
             args['interaction'] = dict(type=name) | self.interaction(name)
+            if name not in ('mmdia.RLA', 'mmdia.LayerAggregation') and self.chance(0.2):
+                number = args.get('num_stages', 3)
+                args['interaction']['stages'] = tuple(self.chance(0.5) for _ in range(number))
         case = Case(
             trunk,
             args,
