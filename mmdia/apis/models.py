@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import List, Optional, Union
 
+import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.model import BaseModel
@@ -12,6 +13,8 @@ from mmengine.model import BaseModel
 from mmdia.checkpoints import loading_safely
 from mmdia.checkpoints.index import model_entries
 from mmdia.hub import config_path, weights_name
+from mmdia.utils import check_type
+from mmdia.utils.validation import refuse
 
 from .command_line import is_detection
 
@@ -25,9 +28,21 @@ def list_models(pattern: Optional[str] = None) -> List[str]:
 
     Returns:
         List[str]: The names, in alphabetical order.
+
+    Raises:
+        TypeError: If ``pattern`` is not a string.
     """
+    check_type('pattern', pattern, str, type(None))
     names = sorted(entry['Name'] for entry in model_entries())
     return names if pattern is None else fnmatch.filter(names, f'{pattern}*')
+
+
+def check_device(device: Optional[Union[str, torch.device]]) -> None:
+    """Check that an argument is None or says where to put a model."""
+    try:
+        torch.device('cpu' if device is None else device)
+    except (RuntimeError, TypeError):
+        refuse(ValueError, 'device', "the name of a device, such as 'cpu' or 'cuda:0'", device)
 
 
 def get_model(
@@ -56,9 +71,13 @@ def get_model(
         BaseModel: The model, in evaluation mode.
 
     Raises:
-        ValueError: If there is no such model, or it is to be pretrained and
-            has no weights yet.
+        TypeError: If an argument is of a wrong type.
+        ValueError: If there is no such model or device, or it is to be
+            pretrained and has no weights yet.
     """
+    check_type('name', name, str)
+    check_type('pretrained', pretrained, bool, str, Path)
+    check_device(device)
     entries = {entry['Name']: entry for entry in model_entries()}
     if '::' in name:
         cfg = get_config(name)

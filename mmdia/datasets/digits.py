@@ -7,6 +7,7 @@ import numpy as np
 from mmpretrain.datasets import BaseDataset
 
 from mmdia.registry import DATASETS
+from mmdia.utils import check_choice
 
 
 @DATASETS.register_module()
@@ -27,6 +28,7 @@ class DigitsDataset(BaseDataset):
             such as ``pipeline``, ``indices`` and ``test_mode``.
 
     Raises:
+        TypeError: If ``split`` is not a string.
         ValueError: If ``split`` is neither of the two.
         ImportError: If scikit-learn is not installed; when the data is loaded.
     """
@@ -36,8 +38,7 @@ class DigitsDataset(BaseDataset):
     TEST_IMAGES = 360
 
     def __init__(self, split: str = 'train', **kwargs):
-        if split not in self.SPLITS:
-            raise ValueError(f'split must be one of {self.SPLITS}, but got {split!r}')
+        check_choice('split', split, self.SPLITS)
         self.split = split
         super().__init__(ann_file='', **kwargs)
 

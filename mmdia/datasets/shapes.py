@@ -13,7 +13,7 @@ from mmengine.fileio import dump, load
 from pycocotools import mask as mask_utils
 
 from mmdia.registry import DATASETS
-from mmdia.utils import check_int
+from mmdia.utils import check_choice, check_int, check_ints, check_type
 
 CLASSES = ('circle', 'rectangle', 'triangle')
 SPLITS = ('train', 'val', 'test')
@@ -73,11 +73,11 @@ class ShapesDataset(CocoDataset):
         data_root: Optional[str] = None,
         **kwargs,
     ):
-        if split not in SPLITS:
-            raise ValueError(f'split must be one of {SPLITS}, but got {split!r}')
+        check_choice('split', split, SPLITS)
+        check_int('num_images', num_images, maximum=10**6)
+        check_int('seed', seed, minimum=0, maximum=2**32 - 1)
+        check_type('data_root', data_root, str, Path, type(None))
         self.split = split
-        check_int('num_images', num_images)
-        check_int('seed', seed, minimum=0)
         self.num_images = num_images
         self.image_size = _checked_size(image_size)
         self.seed = seed
@@ -215,9 +215,8 @@ def _outline(mask: np.ndarray) -> Dict[str, object]:
 
 def _checked_size(value: Union[int, Sequence[int]]) -> Tuple[int, int]:
     """Height and width from one number or two."""
-    size = tuple(value) if isinstance(value, (list, tuple)) else (value, value)
-    if len(size) != 2:
-        raise ValueError(f'image_size must be an int or (height, width), but got {value!r}')
-    for side in size:
-        check_int('image_size', side, MIN_SIZE)
-    return size
+    if isinstance(value, (list, tuple)):
+        check_ints('image_size', value, length=2, minimum=MIN_SIZE)
+        return tuple(value)
+    check_int('image_size', value, MIN_SIZE)
+    return value, value

@@ -54,7 +54,8 @@ def test_builds_by_name_in_a_pipeline_without_loading():
 
 @pytest.mark.parametrize('split', ['val', 'Train', None])
 def test_wrong_split(split):
-    with pytest.raises(ValueError, match=r"split must be one of \('train', 'test'\), but got"):
+    error = TypeError if split is None else ValueError
+    with pytest.raises(error, match=r"split must be one of \('train', 'test'\), got"):
         DigitsDataset(split)
 
 

@@ -242,11 +242,15 @@ def test_shared_unit_does_not_grow_with_depth(depth):
     (
         (CIFARResNet, dict(depth=21), r'depth must be 9n \+ 2 with n an integer, got 21'),
         (CIFARResNet, dict(depth=29, block='basic'), r'depth must be 6n \+ 2 .*, got 29'),
-        (CIFARResNet, dict(depth=2), 'depth must be an integer of at least 11, got 2'),
+        (CIFARResNet, dict(depth=2), 'depth must be an integer in 11 ... 10000, got 2'),
         (CIFARResNet, dict(depth=20, block='wide'), "block must be one of .* got 'wide'"),
         (WideResNet, dict(depth=50, widen_factor=4), r'depth must be 6n \+ 4 .*, got 50'),
         (WideResNet, dict(depth=16, widen_factor=0), 'widen_factor must .*, got 0'),
-        (CIFARResNet, dict(depth=20, drop_rate=1), r'drop_rate must be in \[0, 1\), got 1'),
+        (
+            CIFARResNet,
+            dict(depth=20, drop_rate=1),
+            r'drop_rate must be a number in \[0, 1\), got 1',
+        ),
         (ResNet, dict(depth=18, groups=2), 'groups and base_width need blocks with bottlenecks'),
         (ResNet, dict(depth=18, base_width=4), 'need blocks with bottlenecks, got groups=1 and'),
         (ResNet, dict(depth=50, groups=0), 'groups must be .*, got 0'),

@@ -1,11 +1,13 @@
 """Compiling the backbone, and nothing else."""
 
+import inspect
 from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 
 from mmdia.registry import HOOKS
 
@@ -22,9 +24,18 @@ class CompileBackboneHook(Hook):
     Args:
         **options: Options of :func:`torch.compile`, such as ``mode``,
             ``dynamic`` and ``backend``.
+
+    Raises:
+        TypeError: If there is no such option.
+        ValueError: If an option has a value that torch refuses.
     """
 
     def __init__(self, **options: Any) -> None:
+        inspect.signature(torch.compile).bind(None, **options)
+        try:
+            torch.compile(nn.Identity(), **options)  # compiles nothing yet
+        except Exception as error:
+            raise ValueError(f'CompileBackboneHook cannot take {options}: {error}') from error
         self.options = options
 
     def before_train(self, runner: Runner) -> None:

@@ -5,7 +5,7 @@ from typing import Optional, Union
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmdia.utils import check_int
+from mmdia.utils import check_init_cfg, check_int, check_layer_cfg
 
 from ..utils import full_precision, like_parameters, scale_channels
 
@@ -33,8 +33,8 @@ class Attention(BaseModule):
             Defaults to None.
 
     Raises:
-        TypeError: If ``in_channels`` or ``num_blocks`` is not an integer.
-        ValueError: If ``in_channels`` or ``num_blocks`` is not positive.
+        TypeError: If an argument is of a wrong type.
+        ValueError: If an argument has a value that is not allowed.
     """
 
     def __init__(
@@ -44,9 +44,11 @@ class Attention(BaseModule):
         norm_cfg: dict = dict(type='BN'),
         init_cfg: Optional[Union[dict, list]] = None,
     ) -> None:
-        super().__init__(init_cfg)
         check_int('in_channels', in_channels)
         check_int('num_blocks', num_blocks)
+        check_layer_cfg('norm_cfg', norm_cfg)
+        check_init_cfg('init_cfg', init_cfg)
+        super().__init__(init_cfg)
         self.in_channels = in_channels
         self.num_blocks = num_blocks
         self.norm_cfg = norm_cfg

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
+from mmdia.utils import check_bool
 
 from ..utils import (
     BottleneckMLP,
@@ -60,6 +61,7 @@ class CBAM(Attention):
         **kwargs,
     ) -> None:
         super().__init__(in_channels, num_blocks, init_cfg=init_cfg, **kwargs)
+        check_bool('bias', bias)
         check_kernel_size(kernel_size)
         mid_channels = reduce_channels(in_channels, ratio)
         self.mlp = BottleneckMLP(in_channels, mid_channels, in_channels, bias)

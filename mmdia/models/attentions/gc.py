@@ -6,6 +6,7 @@ from mmcv.cnn import ContextBlock
 from torch import Tensor
 
 from mmdia.registry import MODELS
+from mmdia.utils import check_choice, check_choices
 
 from ..utils import reduce_channels
 from .base import Attention, zero_parameters
@@ -54,11 +55,8 @@ class GC(Attention):
         **kwargs,
     ) -> None:
         super().__init__(in_channels, num_blocks, init_cfg=init_cfg, **kwargs)
-        if pooling_type not in ('att', 'avg'):
-            raise ValueError(f"pooling_type must be 'att' or 'avg', got {pooling_type!r}")
-        fusions = {'channel_add', 'channel_mul'}
-        if isinstance(fusion_types, str) or not fusion_types or set(fusion_types) - fusions:
-            raise ValueError(f'fusion_types must be some of {sorted(fusions)}, got {fusion_types}')
+        check_choice('pooling_type', pooling_type, ('att', 'avg'))
+        check_choices('fusion_types', fusion_types, ('channel_add', 'channel_mul'))
         # The half makes up for MMCV's rounding down of a product of floats.
         ratio = (reduce_channels(in_channels, ratio) + 0.5) / in_channels
         self.block = ContextBlock(in_channels, ratio, pooling_type, tuple(fusion_types))

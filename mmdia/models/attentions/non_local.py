@@ -1,12 +1,42 @@
 """Non-local attention."""
 
+import torch
 from mmcv.cnn import NonLocal2d
-from torch import Tensor
+from mmengine.model import constant_init, normal_init
+from torch import Tensor, nn
 
 from mmdia.registry import MODELS
+from mmdia.utils import check_bool, check_choice
 
 from ..utils import reduce_channels
 from .base import Attention, zero_parameters
+
+MODES = ('embedded_gaussian', 'gaussian', 'dot_product', 'concatenation')
+
+
+class NonLocalBlock(NonLocal2d):
+    """MMCV's block, which fails to initialize ``sub_sample``, and to train ``'concatenation'``."""
+
+    def init_weights(self, std: float = 0.01) -> None:
+        """Initialize the weights, the last ones with zero."""
+        for name in ('g', 'theta', 'phi'):  # alone, or followed by pooling
+            for module in getattr(self, name, nn.Identity()).modules():
+                if isinstance(module, nn.Conv2d):
+                    normal_init(module, std=std)
+        constant_init(self.conv_out.conv, 0)
+
+    def concatenation(self, theta: Tensor, phi: Tensor) -> Tensor:
+        """Compare positions by a learned vector.
+
+        Args:
+            theta (Tensor): Of shape (N, C, P, 1), P the number of positions.
+            phi (Tensor): Of shape (N, C, 1, Q), Q the number of pooled ones.
+
+        Returns:
+            Tensor: Weights of shape (N, P, Q).
+        """
+        pairs = torch.cat(torch.broadcast_tensors(theta, phi), dim=1)
+        return self.concat_project(pairs)[:, 0] / phi.shape[-1]
 
 
 @MODELS.register_module()
@@ -34,7 +64,8 @@ class NonLocal(Attention):
         use_scale (bool): Whether to divide the products by the root of
             C // r. Defaults to True.
         sub_sample (bool): Whether phi and g are pooled to half the height and
-            width. Defaults to False.
+            width, rounded down; maps need at least 2x2 positions. Defaults to
+            False.
         **kwargs: See :class:`Attention`.
 
     Raises:
@@ -54,13 +85,27 @@ class NonLocal(Attention):
         **kwargs,
     ) -> None:
         super().__init__(in_channels, num_blocks, **kwargs)
+        check_choice('mode', mode, MODES)
+        check_bool('use_scale', use_scale)
+        check_bool('sub_sample', sub_sample)
         reduce_channels(in_channels, ratio)
-        self.block = NonLocal2d(
+        self.sub_sample = sub_sample
+        self.block = NonLocalBlock(
             in_channels, reduction=ratio, mode=mode, use_scale=use_scale, sub_sample=sub_sample
         )
 
     def forward(self, x: Tensor, index: int = 0) -> Tensor:
-        """See :meth:`Attention.forward`."""
+        """See :meth:`Attention.forward`.
+
+        Raises:
+            ValueError: If the map is too small to be pooled by ``sub_sample``.
+        """
+        if self.sub_sample and min(x.shape[2:]) < 2:
+            raise ValueError(
+                f'sub_sample=True needs maps of at least 2x2 positions, got {tuple(x.shape[2:])}'
+            )
+        if x.shape[0] == 0:  # which MMCV cannot reshape
+            return x + self.block(x.new_zeros(1, *x.shape[1:]))[:0].to(x.dtype)
         return self.block(x).to(x.dtype)
 
     def zero_gate(self) -> float:

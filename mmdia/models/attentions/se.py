@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from mmdia.registry import MODELS
+from mmdia.utils import check_bool
 
 from ..utils import BottleneckMLP, global_avg_pool, reduce_channels
 from .base import ChannelAttention, zero_parameters
@@ -35,6 +36,7 @@ class SE(ChannelAttention):
         self, in_channels: int, num_blocks: int = 1, ratio: int = 16, bias: bool = True, **kwargs
     ) -> None:
         super().__init__(in_channels, num_blocks, **kwargs)
+        check_bool('bias', bias)
         mid_channels = reduce_channels(in_channels, ratio)
         self.mlp = BottleneckMLP(in_channels, mid_channels, in_channels, bias)
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
+from mmdia.utils import check_bool
 
 from ..utils import BottleneckMLP, channel_kernel_size, global_avg_pool, reduce_channels
 from .base import ChannelAttention, zero_parameters
@@ -39,6 +40,7 @@ class SEM(ChannelAttention):
         self, in_channels: int, num_blocks: int = 1, ratio: int = 16, bias: bool = True, **kwargs
     ) -> None:
         super().__init__(in_channels, num_blocks, **kwargs)
+        check_bool('bias', bias)
         mid_channels = reduce_channels(in_channels, ratio)
         kernel_size = channel_kernel_size(in_channels)
         self.switch = nn.Linear(in_channels, 3)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmdia.registry import MODELS
-from mmdia.utils import check_int
+from mmdia.utils import check_bool, check_ints
 
 from ..utils import BottleneckMLP, reduce_channels, single_or_double
 from .base import ChannelAttention, zero_parameters
@@ -52,11 +52,9 @@ class SPA(ChannelAttention):
         **kwargs,
     ) -> None:
         super().__init__(in_channels, num_blocks, **kwargs)
-        if not grids:
-            raise ValueError(f'grids must not be empty, got {grids!r}')
-        for grid in grids:
-            check_int('entry of grids', grid)
-        self.grids = tuple(grids)
+        check_bool('bias', bias)
+        check_ints('grids', grids)
+        self.grids = tuple(map(int, grids))
         pooled_channels = in_channels * sum(grid**2 for grid in self.grids)
         mid_channels = reduce_channels(in_channels, ratio)
         self.mlp = BottleneckMLP(pooled_channels, mid_channels, in_channels, bias)

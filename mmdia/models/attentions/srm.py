@@ -1,12 +1,12 @@
 """Style-based recalibration."""
 
 import torch
-from mmcv.cnn import build_norm_layer
+from mmengine.utils.dl_utils.parrots_wrapper import _InstanceNorm
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 
-from ..utils import single_or_double
+from ..utils import build_norm_layer, check_affine, single_or_double
 from .base import ChannelAttention, zero_parameters
 
 
@@ -32,6 +32,10 @@ class SRM(ChannelAttention):
         num_blocks (int): Number of blocks that share the weights; each has a
             norm of its own. Defaults to 1.
         **kwargs: See :class:`Attention`.
+
+    Raises:
+        ValueError: If ``norm_cfg`` is that of an instance norm, for which there
+            is nothing to normalize in a single number.
     """
 
     eps = 1e-5  # keeps the derivative of the square root finite
@@ -42,6 +46,10 @@ class SRM(ChannelAttention):
         self.norms = nn.ModuleList(
             build_norm_layer(self.norm_cfg, in_channels)[1] for _ in range(num_blocks)
         )
+        if isinstance(self.norms[0], _InstanceNorm):
+            raise ValueError(
+                f'norm_cfg of SRM must not be that of an instance norm, got {self.norm_cfg!r}'
+            )
 
     def gate(self, x: Tensor, index: int) -> Tensor:
         """See :meth:`ChannelAttention.gate`."""
@@ -52,5 +60,6 @@ class SRM(ChannelAttention):
 
     def zero_gate(self) -> float:
         """See :meth:`Attention.zero_gate`."""
+        check_affine(self.norms[0], self.norm_cfg)
         zero_parameters(self.norms)
         return 0.5

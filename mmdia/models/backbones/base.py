@@ -8,6 +8,8 @@ from mmengine.model import BaseModule, PretrainedInit
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 
+from mmdia.utils import check_bool, check_bools, check_init_cfg, check_int, check_ints
+
 from ..interactions import (
     PLAIN,
     FeedbackInteraction,
@@ -43,6 +45,7 @@ class ResidualBackbone(BaseModule):
             to Kaiming-normal (fan out) convolutions and norms of weight 1.
 
     Raises:
+        TypeError: If an argument is of a wrong type.
         ValueError: If ``out_indices`` or ``frozen_stages`` are not stages.
     """
 
@@ -59,18 +62,17 @@ class ResidualBackbone(BaseModule):
         norm_eval: bool = False,
         init_cfg: Optional[Union[dict, list]] = None,
     ) -> None:
+        out_indices = (num_stages - 1,) if out_indices is None else out_indices
+        check_ints('out_indices', out_indices, minimum=0, maximum=num_stages - 1)
+        check_int('frozen_stages', frozen_stages, minimum=-1, maximum=num_stages)
+        check_bool('norm_eval', norm_eval)
+        check_init_cfg('init_cfg', init_cfg)
         super().__init__(self.default_init_cfg if init_cfg is None else init_cfg)
         self.num_stages = num_stages
-        self.out_indices = (num_stages - 1,) if out_indices is None else tuple(out_indices)
+        self.out_indices = tuple(out_indices)
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
         self._trained_interactions: List[LayerInteraction] = []
-        if not self.out_indices or any(i not in range(num_stages) for i in self.out_indices):
-            raise ValueError(
-                f'out_indices must be stages in 0 ... {num_stages - 1}, got {self.out_indices}'
-            )
-        if frozen_stages not in range(-1, num_stages + 1):
-            raise ValueError(f'frozen_stages must be in -1 ... {num_stages}, got {frozen_stages!r}')
 
     def add_stages(
         self,
@@ -90,6 +92,7 @@ class ResidualBackbone(BaseModule):
             **kwargs: See :func:`build_interaction`.
 
         Raises:
+            TypeError: If ``stages`` is not a sequence of truth values.
             ValueError: If ``stages`` does not fit the number of stages or the
                 interaction.
         """
@@ -107,10 +110,8 @@ class ResidualBackbone(BaseModule):
                 f'stages must not be given for {interaction["type"]}, which all stages share, '
                 f'got {chosen}'
             )
-        elif [type(entry) for entry in chosen] != [bool] * len(blocks):
-            raise ValueError(
-                f'stages must be {len(blocks)} truth values, one for each stage, got {chosen}'
-            )
+        else:
+            check_bools('stages', chosen, len(blocks))
         if network_wide:
             self.interaction = build_interaction(interaction, channels, self.stage_blocks, **kwargs)
             if isinstance(self.interaction, FeedbackInteraction):

@@ -3,13 +3,17 @@
 from typing import Optional, Tuple
 
 import torch
-from mmcv.cnn import build_activation_layer, build_conv_layer, build_norm_layer
 from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..ops import normalize
-from ..utils import checkpoint_module
+from ..utils import (
+    build_activation_layer,
+    build_conv_layer,
+    build_norm_layer,
+    checkpoint_module,
+)
 
 
 class ResidualBlock(BaseModule):

@@ -3,7 +3,7 @@
 from typing import Dict, Optional, Tuple, Type
 
 from mmdia.registry import MODELS
-from mmdia.utils import check_int
+from mmdia.utils import check_choice, check_int
 
 from .blocks import BasicBlock, Bottleneck, ResidualBlock
 from .network import ResidualNetwork
@@ -22,7 +22,7 @@ def stage_depth(depth: int, convs: int, others: int) -> Tuple[int, int, int]:
         TypeError: If ``depth`` is not an integer.
         ValueError: If there is no network of this depth.
     """
-    check_int('depth', depth, minimum=3 * convs + others)
+    check_int('depth', depth, minimum=3 * convs + others, maximum=10_000)
     num_blocks, rest = divmod(depth - others, 3 * convs)
     if rest:
         raise ValueError(f'depth must be {3 * convs}n + {others} with n an integer, got {depth}')
@@ -80,8 +80,7 @@ class CIFARResNet(ResidualNetwork):
         project_first: bool = True,
         **kwargs,
     ) -> None:
-        if block not in self.block_types:
-            raise ValueError(f'block must be one of {sorted(self.block_types)}, got {block!r}')
+        check_choice('block', block, self.block_types)
         super().__init__(
             self.block_types[block],
             stage_depth(depth, convs=2 if block == 'basic' else 3, others=2),
@@ -157,7 +156,8 @@ class WideResNet(ResidualNetwork):
         small_stem: bool = True,
         **kwargs,
     ) -> None:
-        check_int('widen_factor', widen_factor)
+        check_int('widen_factor', widen_factor, maximum=4096)
+        check_int('stem_channels', stem_channels)
         super().__init__(
             WideBlock,
             stage_depth(depth, convs=2, others=4),

@@ -4,11 +4,18 @@ from itertools import count
 from math import floor, prod
 from typing import List, Optional, Sequence, Type, Union
 
-from mmcv.cnn import build_activation_layer, build_norm_layer
 from torch import nn
 
-from mmdia.utils import check_int
+from mmdia.utils import (
+    check_bool,
+    check_choice,
+    check_int,
+    check_ints,
+    check_layer_cfg,
+    check_rate,
+)
 
+from ..utils import build_activation_layer, build_norm_layer
 from .base import ResidualBackbone
 from .blocks import ResidualBlock
 from .stem import build_stem
@@ -123,23 +130,51 @@ class ResidualNetwork(ResidualBackbone):
         init_cfg: Optional[Union[dict, list]] = None,
     ) -> None:
         num_stages = len(stage_blocks) if num_stages is None else num_stages
+        check_int('num_stages', num_stages, maximum=len(stage_blocks))
+        strides = (1, 2, 2, 2)[:num_stages] if strides is None else strides
+        dilations = (1,) * num_stages if dilations is None else dilations
+        check_ints('strides', strides, length=num_stages)
+        check_ints('dilations', dilations, length=num_stages)
+        check_int('base_channels', base_channels)
         stem_channels = base_channels if stem_channels is None else stem_channels
         base_width = base_channels if base_width is None else base_width
-        check_int('num_stages', num_stages)
-        if num_stages > len(stage_blocks):
-            raise ValueError(f'num_stages must be in 1 ... {len(stage_blocks)}, got {num_stages}')
+        check_int('in_channels', in_channels)
+        check_int('stem_channels', stem_channels)
+        check_int('groups', groups)
+        check_int('base_width', base_width)
+        check_choice('style', style, ('pytorch', 'caffe'))
+        check_rate('drop_rate', drop_rate)
+        check_rate('drop_path_rate', drop_path_rate)
+        check_layer_cfg('conv_cfg', conv_cfg, optional=True)
+        check_layer_cfg('norm_cfg', norm_cfg)
+        check_layer_cfg('act_cfg', act_cfg)
+        for name, flag in dict(
+            small_stem=small_stem,
+            deep_stem=deep_stem,
+            avg_down=avg_down,
+            project_first=project_first,
+            skip_connections=skip_connections,
+            normalize=normalize,
+            with_cp=with_cp,
+            zero_init_residual=zero_init_residual,
+        ).items():
+            check_bool(name, flag)
         super().__init__(num_stages, out_indices, frozen_stages, norm_eval, init_cfg)
         self.block = block
-        self.strides = (1, 2, 2, 2)[:num_stages] if strides is None else tuple(strides)
-        self.dilations = (1,) * num_stages if dilations is None else tuple(dilations)
-        self._check_stages()
-        self._check_widths(in_channels, stem_channels, base_channels, groups, base_width)
-        self._check_norms(normalize, zero_init_residual)
-        if style not in ('pytorch', 'caffe'):
-            raise ValueError(f"style must be 'pytorch' or 'caffe', got {style!r}")
-        for name, rate in (('drop_rate', drop_rate), ('drop_path_rate', drop_path_rate)):
-            if not 0 <= rate < 1:
-                raise ValueError(f'{name} must be in [0, 1), got {rate}')
+        self.strides = tuple(strides)
+        self.dilations = tuple(dilations)
+        if block.expansion == 1 and (groups, base_width) != (1, base_channels):
+            raise ValueError(
+                'groups and base_width need blocks with bottlenecks, '
+                f'got groups={groups} and base_width={base_width} with {block.__name__}'
+            )
+        if block.preactivation and not normalize:
+            raise ValueError('normalize must be True in pre-activation networks, got False')
+        if zero_init_residual and (block.preactivation or not normalize):
+            raise ValueError(
+                'zero_init_residual=True needs branches that end with a norm, '
+                f'got normalize={normalize} with {block.__name__}'
+            )
         if small_stem and deep_stem:
             raise ValueError('small_stem and deep_stem must not both be True')
         if deep_stem and block.preactivation:
@@ -189,44 +224,6 @@ class ResidualNetwork(ResidualBackbone):
             norm_cfg=dict(norm_cfg, requires_grad=True),
             act_cfg=None if block.preactivation else act_cfg,
         )
-
-    def _check_stages(self) -> None:
-        for name, values in (('strides', self.strides), ('dilations', self.dilations)):
-            if len(values) != self.num_stages:
-                raise ValueError(
-                    f'{name} must have one entry for each of the {self.num_stages} stages, '
-                    f'got {values}'
-                )
-            for value in values:
-                check_int(f'every entry of {name}', value)
-
-    def _check_widths(
-        self,
-        in_channels: int,
-        stem_channels: int,
-        base_channels: int,
-        groups: int,
-        base_width: int,
-    ) -> None:
-        check_int('in_channels', in_channels)
-        check_int('base_channels', base_channels)
-        check_int('stem_channels', stem_channels)
-        check_int('groups', groups)
-        check_int('base_width', base_width)
-        if self.block.expansion == 1 and (groups, base_width) != (1, base_channels):
-            raise ValueError(
-                'groups and base_width need blocks with bottlenecks, '
-                f'got groups={groups} and base_width={base_width} with {self.block.__name__}'
-            )
-
-    def _check_norms(self, normalize: bool, zero_init_residual: bool) -> None:
-        if self.block.preactivation and not normalize:
-            raise ValueError('normalize must be True in pre-activation networks, got False')
-        if zero_init_residual and (self.block.preactivation or not normalize):
-            raise ValueError(
-                'zero_init_residual=True needs branches that end with a norm, '
-                f'got normalize={normalize} with {self.block.__name__}'
-            )
 
     def _make_blocks(
         self,

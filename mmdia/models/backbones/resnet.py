@@ -3,6 +3,7 @@
 from typing import Optional
 
 from mmdia.registry import MODELS
+from mmdia.utils import check_choice
 
 from .blocks import BasicBlock, Bottleneck
 from .network import ResidualNetwork
@@ -74,8 +75,7 @@ class ResNet(ResidualNetwork):
         zero_init_residual: Optional[bool] = None,
         **kwargs,
     ) -> None:
-        if depth not in self.arch_settings:
-            raise ValueError(f'depth must be one of {sorted(self.arch_settings)}, got {depth!r}')
+        check_choice('depth', depth, self.arch_settings)
         if zero_init_residual is None:
             zero_init_residual = kwargs.get('normalize', True)
         super().__init__(

@@ -2,8 +2,11 @@
 
 from typing import Dict, Optional
 
-from mmcv.cnn import ConvModule, build_activation_layer, build_conv_layer, build_norm_layer
+from mmcv.cnn import ConvModule
 from torch import nn
+
+from ..utils import build_activation_layer, build_conv_layer, build_norm_layer
+from ..utils.layers import naming
 
 
 def build_stem(
@@ -49,7 +52,12 @@ def build_stem(
             )
             for i in range(3)
         )
-        modules = dict(stem=nn.Sequential(*convs))
+        with naming(
+            'conv_cfg, norm_cfg and act_cfg',
+            (conv_cfg, norm_cfg, act_cfg),
+            'a convolution, a norm and an activation',
+        ):
+            modules = dict(stem=nn.Sequential(*convs))
     else:
         kernel_size, stride = (3, 1) if kind == 'small' else (7, 2)
         conv = build_conv_layer(

@@ -1,12 +1,12 @@
 """What all recurrent cells have in common."""
 
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmdia.utils import check_int
+from mmdia.utils import check_init_cfg, check_int
 
 from ..utils import full_precision, like_parameters
 
@@ -27,7 +27,7 @@ class RecurrentCell(BaseModule):
         in_channels (int): Length of the input vector.
         hidden_channels (int, optional): Length of the hidden vector and of
             the memory. Defaults to ``in_channels``.
-        init_cfg (dict, optional): Initialization config. Defaults to None.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None.
 
     Attributes:
         num_gates (int): Number of gates.
@@ -39,13 +39,15 @@ class RecurrentCell(BaseModule):
         self,
         in_channels: int,
         hidden_channels: Optional[int] = None,
-        init_cfg: Optional[dict] = None,
+        init_cfg: Optional[Union[dict, list]] = None,
     ) -> None:
+        hidden_channels = in_channels if hidden_channels is None else hidden_channels
+        check_int('in_channels', in_channels)
+        check_int('hidden_channels', hidden_channels)
+        check_init_cfg('init_cfg', init_cfg)
         super().__init__(init_cfg)
         self.in_channels = in_channels
-        self.hidden_channels = in_channels if hidden_channels is None else hidden_channels
-        check_int('in_channels', in_channels)
-        check_int('hidden_channels', self.hidden_channels)
+        self.hidden_channels = hidden_channels
         self.build_projections()
 
     def build_projections(self) -> None:

@@ -1,6 +1,6 @@
 """Cells whose projections are bottlenecks."""
 
-from typing import Optional
+from typing import Optional, Union
 
 from torch import nn
 
@@ -21,7 +21,7 @@ class BottleneckCell(RecurrentCell):
         ratio (int, optional): Reduction ratio r; the narrow layer has
             ``N // r`` channels. None stands for one linear layer without a
             bottleneck. Defaults to 20, the papers' choice for ImageNet.
-        init_cfg (dict, optional): Initialization config. Defaults to None.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None.
 
     Raises:
         TypeError: If ``ratio`` is not an integer.
@@ -33,7 +33,7 @@ class BottleneckCell(RecurrentCell):
         in_channels: int,
         hidden_channels: Optional[int] = None,
         ratio: Optional[int] = 20,
-        init_cfg: Optional[dict] = None,
+        init_cfg: Optional[Union[dict, list]] = None,
     ) -> None:
         self.ratio = ratio
         super().__init__(in_channels, hidden_channels, init_cfg)

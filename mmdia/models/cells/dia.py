@@ -1,13 +1,14 @@
 """The cell of DIA-LSTM."""
 
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 import torch
 from torch import Tensor
 
 from mmdia.registry import MODELS
+from mmdia.utils import check_choice
 
-from .activation import get_activation
+from .activation import ACTIVATIONS
 from .base import State, update_memory
 from .bottleneck import BottleneckCell
 
@@ -36,7 +37,7 @@ class DIACell(BottleneckCell):
         activation (str): What is applied to the memory for the output:
             ``'sigmoid'``, ``'tanh'`` or ``'relu'`` (Table 6).
             Defaults to ``'sigmoid'``.
-        init_cfg (dict, optional): Initialization config. Defaults to None.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None.
 
     Raises:
         TypeError: If ``ratio`` is not an integer.
@@ -51,10 +52,11 @@ class DIACell(BottleneckCell):
         hidden_channels: Optional[int] = None,
         ratio: Optional[int] = 20,
         activation: str = 'sigmoid',
-        init_cfg: Optional[dict] = None,
+        init_cfg: Optional[Union[dict, list]] = None,
     ) -> None:
+        check_choice('activation', activation, ('sigmoid', 'tanh', 'relu'))
         super().__init__(in_channels, hidden_channels, ratio, init_cfg)
-        self.activation = get_activation('activation', activation, ('sigmoid', 'tanh', 'relu'))
+        self.activation = ACTIVATIONS[activation]
 
     def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:
         """See :meth:`RecurrentCell.step`; the gates are i, f, g, o."""

@@ -1,14 +1,15 @@
 """The dynamic sharing unit of dynamic layer attention."""
 
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 import torch
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
+from mmdia.utils import check_choice
 
 from ..utils import reduce_channels
-from .activation import ACTIVATIONS, get_activation
+from .activation import ACTIVATIONS
 from .base import State, update_memory
 from .bottleneck import BottleneckCell
 
@@ -40,7 +41,7 @@ class DSUCell(BottleneckCell):
         input_activation (str): What normalises the memory that the gates
             read: ``'sigmoid'``, ``'tanh'``, ``'relu'`` or ``'identity'``
             (Table 5). Defaults to ``'sigmoid'``.
-        init_cfg (dict, optional): Initialization config. Defaults to None.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None.
 
     Raises:
         TypeError: If ``ratio`` is not an integer.
@@ -56,14 +57,14 @@ class DSUCell(BottleneckCell):
         ratio: Optional[int] = 20,
         fusion: str = 'separate',
         input_activation: str = 'sigmoid',
-        init_cfg: Optional[dict] = None,
+        init_cfg: Optional[Union[dict, list]] = None,
     ) -> None:
-        if fusion not in ('separate', 'concat'):
-            raise ValueError(f"fusion must be 'separate' or 'concat', got {fusion!r}")
+        check_choice('fusion', fusion, ('separate', 'concat'))
+        check_choice('input_activation', input_activation, ACTIVATIONS)
         if fusion == 'concat' and ratio is None:
             raise ValueError("ratio must be an integer where fusion is 'concat', got None")
         self.fusion = fusion
-        self.normalize = get_activation('input_activation', input_activation, ACTIVATIONS)
+        self.normalize = ACTIVATIONS[input_activation]
         self.reads_hidden = fusion == 'separate' and input_activation == 'sigmoid'
         super().__init__(in_channels, hidden_channels, ratio, init_cfg)
 

@@ -1,6 +1,6 @@
 """The cell of DIA-LSTM Light."""
 
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +49,7 @@ class LightCell(RecurrentCell):
             ``ratio``.
         ratio (int): How many times fewer channels the linear layer returns.
             Defaults to 4.
-        init_cfg (dict, optional): Initialization config. Defaults to None.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None.
 
     Raises:
         TypeError: If ``ratio`` is not an integer.
@@ -58,7 +58,10 @@ class LightCell(RecurrentCell):
 
     num_gates = 4
 
-    def __init__(self, in_channels: int, ratio: int = 4, init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self, in_channels: int, ratio: int = 4, init_cfg: Optional[Union[dict, list]] = None
+    ) -> None:
+        check_int('in_channels', in_channels)
         check_int('ratio', ratio)
         if in_channels % ratio:
             raise ValueError(

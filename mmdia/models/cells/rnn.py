@@ -20,7 +20,7 @@ class RNNCell(RecurrentCell):
         in_channels (int): Length of the input vector.
         hidden_channels (int, optional): Length of the hidden vector. Defaults
             to ``in_channels``.
-        init_cfg (dict, optional): Initialization config. Defaults to None.
+        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None.
     """
 
     num_gates = 1

@@ -2,11 +2,13 @@
 
 from typing import Any, Optional, Sequence, Tuple, Union
 
-from mmcv.cnn import build_activation_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
+from mmdia.utils import check_bool, check_init_cfg, check_int, check_ints, check_layer_cfg
+
+from ..utils import build_activation_layer
 
 
 @MODELS.register_module()
@@ -54,6 +56,16 @@ class LayerInteraction(BaseModule):
         identity_init: bool = False,
         init_cfg: Optional[Union[dict, list]] = None,
     ) -> None:
+        if self.scope == 'network':
+            check_ints('channels', channels)
+            check_ints('num_blocks', num_blocks, length=len(channels))
+        else:
+            check_int('channels', channels)
+            check_int('num_blocks', num_blocks)
+        check_layer_cfg('norm_cfg', norm_cfg)
+        check_layer_cfg('act_cfg', act_cfg, optional=True)
+        check_bool('identity_init', identity_init)
+        check_init_cfg('init_cfg', init_cfg)
         super().__init__(init_cfg)
         self.channels = channels
         self.num_blocks = num_blocks

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
+from mmdia.utils import check_bool, check_int
 
 from ..cells import DSUCell, State, build_cell
 from ..ops import gated_sum
@@ -57,6 +58,8 @@ class DLALight(MRLALight):
         **kwargs,
     ) -> None:
         super().__init__(channels, num_blocks, **kwargs)
+        check_int('ratio', ratio)
+        check_bool('excite', excite)
         self.cell = DSUCell(channels, ratio=ratio) if cell is None else build_cell(cell, channels)
         self.excite = (
             nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
@@ -136,6 +139,7 @@ class DLABase(MRLABase):
         **kwargs,
     ) -> None:
         super().__init__(channels, num_blocks, **kwargs)
+        check_int('ratio', ratio)
         self.cell = DSUCell(channels, ratio=ratio) if cell is None else build_cell(cell, channels)
 
     def remember(

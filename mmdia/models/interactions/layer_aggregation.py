@@ -4,13 +4,13 @@ from typing import Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn import build_norm_layer
 from mmengine.model import ModuleList
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
-from mmdia.utils import check_int
+from mmdia.utils import check_bool, check_int
 
+from ..utils import build_norm_layer
 from .base import FeedbackInteraction
 
 
@@ -58,6 +58,7 @@ class LayerAggregation(FeedbackInteraction):
     ) -> None:
         super().__init__(channels, num_blocks, **kwargs)
         check_int('state_channels', state_channels)
+        check_bool('append_state', append_state)
         self.state_channels = state_channels
         updates = [stage for stage, n in enumerate(num_blocks) for _ in range(n)]
         if not append_state:

@@ -3,15 +3,14 @@
 import math
 from typing import Any, Optional, Tuple, Union
 
-from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
-from mmdia.utils import check_int
+from mmdia.utils import check_int, check_rate
 
 from ..ops import recomputed
-from ..utils import channel_kernel_size, full_precision, like_parameters
+from ..utils import build_norm_layer, channel_kernel_size, full_precision, like_parameters
 from .base import LayerInteraction
 
 
@@ -43,8 +42,7 @@ class LayerAttentionUnit(BaseModule):
     ) -> None:
         super().__init__()
         check_int('head_channels', head_channels)
-        if not 0 <= drop_path_rate < 1:
-            raise ValueError(f'drop_path_rate must be in [0, 1), got {drop_path_rate}')
+        check_rate('attention_drop_path_rate', drop_path_rate)
         if channels % head_channels:
             raise ValueError(
                 f'head_channels must divide the number of channels, {channels}, got {head_channels}'

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmdia.registry import MODELS
 
 from ..ops import gated_sum
-from ..utils import full_precision, global_avg_pool
+from ..utils import check_affine, full_precision, global_avg_pool
 from .layer_attention import LayerAttention, LayerAttentionUnit
 
 
@@ -65,6 +65,10 @@ class MRLALight(LayerAttention):
         channels (int): Output channels of the blocks.
         num_blocks (int): Number of blocks.
         **kwargs: See :class:`LayerAttention`.
+
+    Raises:
+        ValueError: If ``identity_init`` is asked for and the norm has no
+            weights.
     """
 
     def build_unit(self, *args) -> LayerAttentionUnit:
@@ -79,5 +83,6 @@ class MRLALight(LayerAttention):
 
     def init_identity(self) -> None:
         """Zero the norms' weights, so that the attention adds nothing."""
+        check_affine(self.attentions[0].norm, self.norm_cfg)
         for attention in self.attentions:
             nn.init.zeros_(attention.norm.weight)

@@ -2,13 +2,13 @@
 
 from typing import Any, Optional, Tuple, Union
 
-from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
-from mmdia.utils import check_int
+from mmdia.utils import check_bool, check_int
 
 from ..cells import DIACell, LightCell, RecurrentCell, StackedCell, build_cell
+from ..utils import build_norm_layer
 from .gated import PooledGate
 
 Cell = Union[RecurrentCell, StackedCell]
@@ -39,6 +39,7 @@ class RecurrentGate(PooledGate):
     def __init__(
         self, channels: int, num_blocks: int, cell: Cell, extra_norm: bool = False, **kwargs
     ) -> None:
+        check_bool('extra_norm', extra_norm)
         super().__init__(channels, num_blocks, **kwargs)
         self.cell = cell
         self.norms = None
@@ -106,7 +107,9 @@ class DIALSTM(RecurrentGate):
         num_cells: int = 1,
         **kwargs,
     ) -> None:
-        check_int('num_cells', num_cells)
+        check_int('channels', channels)
+        check_int('ratio', ratio)
+        check_int('num_cells', num_cells, maximum=100)
         cell = DIACell(channels, ratio=ratio, activation=activation)
         if num_cells > 1:
             above = (
@@ -135,6 +138,7 @@ class DIALSTMLight(RecurrentGate):
     """
 
     def __init__(self, channels: int, num_blocks: int, ratio: int = 4, **kwargs) -> None:
+        check_int('channels', channels)
         super().__init__(channels, num_blocks, LightCell(channels, ratio), **kwargs)
 
 
@@ -163,4 +167,5 @@ class LII(RecurrentGate):
         cell: dict = dict(type='mmdia.DSUCell', ratio=20),
         **kwargs,
     ) -> None:
+        check_int('channels', channels)
         super().__init__(channels, num_blocks, build_cell(cell, channels), **kwargs)

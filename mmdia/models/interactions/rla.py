@@ -9,7 +9,7 @@ from mmengine.model import ModuleList
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
-from mmdia.utils import check_int
+from mmdia.utils import check_choice, check_int
 
 from ..attentions import build_attention, zero_parameters
 from ..cells import LSTMCell, State
@@ -25,12 +25,6 @@ from .gated import GatedInteraction
 
 CONTEXTS = ('gap', 'gmp', 'gap+mlp', 'gmp+mlp')
 MLP_RATIO = 16
-
-
-def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
-    """Raise ValueError where an argument is not one of the allowed strings."""
-    if value not in allowed:
-        raise ValueError(f'{name} must be one of {tuple(allowed)}, got {value!r}')
 
 
 def resample_channels(x: Tensor, given: int, channels: int, upsample: str = 'nearest') -> Tensor:
@@ -163,9 +157,7 @@ class RLA(GatedInteraction):
         if self.identity_init:
             self.init_identity()
 
-    def gate(
-        self, pooled: Tensor, state: Optional[State], index: int
-    ) -> Tuple[Tensor, State]:
+    def gate(self, pooled: Tensor, state: Optional[State], index: int) -> Tuple[Tensor, State]:
         """Compute the gate of a block.
 
         Args:

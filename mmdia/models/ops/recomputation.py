@@ -2,7 +2,7 @@
 
 from typing import Any, Callable
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from .eager import is_unobserved
@@ -40,6 +40,4 @@ def recomputed(
             branch = Source(*tensors[:5], *options).again().requires_grad_(learns)
         return function(branch, *tensors[5:])
 
-    return checkpoint(
-        compute, *source[:5], *others, use_reentrant=False, preserve_rng_state=False
-    )
+    return checkpoint(compute, *source[:5], *others, use_reentrant=False, preserve_rng_state=False)

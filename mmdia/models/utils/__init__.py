@@ -1,6 +1,7 @@
 from .bottleneck import BottleneckMLP, reduce_channels
 from .checkpointing import checkpoint_module
 from .kernels import channel_kernel_size, check_kernel_size
+from .layers import build_activation_layer, build_conv_layer, build_norm_layer, check_affine
 from .lookup import arguments, configured_class, registered_names
 from .precision import (
     full_precision,
@@ -15,7 +16,11 @@ from .pretrained import load_pretrained, read_checkpoint
 __all__ = [
     'BottleneckMLP',
     'arguments',
+    'build_activation_layer',
+    'build_conv_layer',
+    'build_norm_layer',
     'channel_kernel_size',
+    'check_affine',
     'check_kernel_size',
     'checkpoint_module',
     'configured_class',

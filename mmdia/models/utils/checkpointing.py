@@ -1,32 +1,35 @@
 """Gradient checkpointing that leaves running statistics as they should be."""
 
-from contextlib import contextmanager, nullcontext
-from typing import Callable, ContextManager, Iterator, Optional, Tuple
+from contextlib import ExitStack, nullcontext
+from typing import Callable, ContextManager, Optional, Tuple
 
 import torch
-from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
-@contextmanager
-def spared_statistics(module: nn.Module) -> Iterator[None]:
-    """Let the batch norms of a module update copies of their running statistics.
+class SparedBuffers(ExitStack):
+    """A context in which a module updates copies of its buffers.
+
+    It spares the running statistics of norms that are in training mode. It can
+    be entered any number of times: a graph that is retained has its branches
+    computed again in every backward pass.
 
     Args:
-        module (nn.Module): The module whose batch norms are meant.
+        module (nn.Module): The module whose buffers are meant.
     """
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.training]
-    kept = [dict(norm.named_buffers(recurse=False)) for norm in norms]
-    for norm, buffers in zip(norms, kept):
-        for name, buffer in buffers.items():
-            setattr(norm, name, buffer.clone())
-    try:
-        yield
-    finally:
-        for norm, buffers in zip(norms, kept):
-            for name, buffer in buffers.items():
-                setattr(norm, name, buffer)
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def __enter__(self) -> 'SparedBuffers':
+        for module in self.module.modules():
+            if module.training:
+                for name, buffer in module.named_buffers(recurse=False):
+                    self.callback(setattr, module, name, buffer)
+                    setattr(module, name, buffer.clone())
+        return super().__enter__()
 
 
 def checkpoint_module(
@@ -35,10 +38,10 @@ def checkpoint_module(
     """Compute a function of a module without keeping its activations.
 
     The backward pass computes them again. A plain checkpoint would then update
-    the running statistics of batch norms a second time; this one does not.
+    the running statistics of norms a second time; this one does not.
 
     Args:
-        module (nn.Module): The module that owns the batch norms in question.
+        module (nn.Module): The module that owns the norms in question.
         function (Callable): What to compute; usually a method of the module.
         *args (Tensor, optional): Its inputs.
 
@@ -51,6 +54,6 @@ def checkpoint_module(
         return checkpoint(function, *args, use_reentrant=False)
 
     def contexts() -> Tuple[ContextManager, ContextManager]:
-        return nullcontext(), spared_statistics(module)
+        return nullcontext(), SparedBuffers(module)
 
     return checkpoint(function, *args, use_reentrant=False, context_fn=contexts)

@@ -3,6 +3,7 @@
 from typing import List
 
 from mmdia.registry import MODELS
+from mmdia.utils.validation import refuse, registered_type
 
 
 def registered_names(base: type) -> List[str]:
@@ -41,19 +42,14 @@ def configured_class(cfg: dict, base: type, argument: str) -> type:
         TypeError: If ``cfg`` is not a dict or ``type`` is not such a class.
         ValueError: If ``type`` is missing or not registered.
     """
-    names = registered_names(base)
-    allowed = f'registered are {", ".join(names)}'
+    what = f'a dict whose type is one of {", ".join(registered_names(base))}'
     if not isinstance(cfg, dict):
-        example = f"dict(type='{names[0]}')" if names else 'dict(type=...)'
-        raise TypeError(f'{argument} must be a dict such as {example}, got {cfg!r}; {allowed}')
-    name = cfg.get('type')
-    if not isinstance(name, (str, type)):
-        raise ValueError(f'{argument} needs a type, got {cfg!r}; {allowed}')
-    cls = MODELS.get(name) if isinstance(name, str) else name
-    if cls is None:
-        raise ValueError(f'{argument} type {name!r} is not registered; {allowed}')
-    if not (isinstance(cls, type) and issubclass(cls, base)):
-        raise TypeError(f'{argument} type {name!r} is not a subclass of {base.__name__}; {allowed}')
+        refuse(TypeError, argument, what, cfg)
+    cls = registered_type(MODELS, cfg.get('type'))
+    if not isinstance(cls, type):
+        refuse(ValueError, argument, what, cfg)
+    if not issubclass(cls, base):
+        refuse(TypeError, argument, what, cfg)
     return cls
 
 

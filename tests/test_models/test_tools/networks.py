@@ -1,7 +1,7 @@
-"""Small networks of every method on every kind of trunk, for the tools that people use on ResNets."""
+"""Small networks of every method on every kind of trunk, for the tools that people use."""
 
 import copy
-from functools import lru_cache
+from functools import cache
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ each_network = pytest.mark.parametrize(
 )
 
 
-@lru_cache(maxsize=None)
+@cache
 def prototype(interaction, trunk, activation):
     """A network whose weights and statistics are the same in every call."""
     torch.manual_seed(0)

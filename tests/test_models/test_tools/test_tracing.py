@@ -36,7 +36,9 @@ def test_jit_trace(interaction, trunk, gradients):
 
 
 def dynamic_shapes():
-    return ({0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC},)
+    return (
+        {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC},
+    )
 
 
 @each_network

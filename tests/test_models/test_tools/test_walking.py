@@ -16,7 +16,13 @@ WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
 # What cannot work, and why.
 AGGREGATES = 'mmdia.LayerAggregation'  # blocks add its state between a convolution and its norm
 # MMEngine's tool takes whatever precedes a norm for a module; here some read sums or products.
-NORMS_OF_THEIR_OWN = (AGGREGATES, 'mmdia.DLABase', 'mmdia.DLALight', 'mmdia.MRLABase', 'mmdia.MRLALight')
+NORMS_OF_THEIR_OWN = (
+    AGGREGATES,
+    'mmdia.DLABase',
+    'mmdia.DLALight',
+    'mmdia.MRLABase',
+    'mmdia.MRLALight',
+)
 
 
 def weighted_modules(model):
@@ -86,7 +92,9 @@ def test_dynamic_quantization(interaction, trunk):
         quantized = torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, torch.qint8)
         (out,) = quantized(x)
     linear = [m for m in model.modules() if isinstance(m, nn.Linear)]
-    replaced = [m for m in quantized.modules() if isinstance(m, torch.ao.nn.quantized.dynamic.Linear)]
+    replaced = [
+        m for m in quantized.modules() if isinstance(m, torch.ao.nn.quantized.dynamic.Linear)
+    ]
     assert len(replaced) == len(linear)
     assert (out - expected).norm() < 0.05 * expected.norm()
 
