@@ -104,13 +104,13 @@ NAME = 'dia-resnet50_8xb32_in1k'
             DIAResNet,
             dict(activation='tanh', identity_init=True),
             ValueError,
-            'identity_init=True needs a cell .* rests at 0.0',
+            'identity_init=True needs a gate that is not zero',
         ),
         (
             DIAResNet,
             dict(extra_norm=True, identity_init=True),
             ValueError,
-            'identity_init=True needs .* no extra_norm',
+            'identity_init=True needs extra_norm=False, got True',
         ),
         (
             ResNet,

@@ -79,6 +79,7 @@ class ResidualBackbone(BaseModule):
         blocks: Sequence[Sequence[ResidualBlock]],
         channels: Sequence[int],
         interaction: Optional[dict],
+        stages: Optional[Sequence[bool]] = None,
         **kwargs,
     ) -> None:
         """Join the blocks of each stage by its own or by one common interaction.
@@ -87,8 +88,9 @@ class ResidualBackbone(BaseModule):
             blocks (Sequence[Sequence[ResidualBlock]]): The blocks, by stage.
             channels (Sequence[int]): Output channels of the blocks, by stage.
             interaction (dict, optional): Config of the interaction; None for
-                the plain residual sum. Its entry ``stages``, one truth value a
-                stage, restricts it; the other stages stay plain.
+                the plain residual sum.
+            stages (Sequence[bool], optional): Which stages have it; the others
+                stay plain. Defaults to all.
             **kwargs: See :func:`build_interaction`.
 
         Raises:
@@ -97,33 +99,34 @@ class ResidualBackbone(BaseModule):
                 interaction.
         """
         interaction = PLAIN if interaction is None else interaction
+        scope = interaction_class(interaction).scope
+        interaction = dict(interaction)
+        stages = interaction.pop('stages', stages)  # configs used to have it there
         self.stage_blocks = tuple(map(len, blocks))
         self.stage_channels = tuple(channels)
         self.interaction = None
-        network_wide = interaction_class(interaction).scope == 'network'
-        interaction = dict(interaction)
-        chosen = interaction.pop('stages', None)
-        if chosen is None:
-            chosen = (True,) * len(blocks)
-        elif network_wide:
-            raise ValueError(
-                f'stages must not be given for {interaction["type"]}, which all stages share, '
-                f'got {chosen}'
-            )
-        else:
-            check_bools('stages', chosen, len(blocks))
-        if network_wide:
-            self.interaction = build_interaction(interaction, channels, self.stage_blocks, **kwargs)
-            if isinstance(self.interaction, FeedbackInteraction):
-                self.interaction.attach([block for stage in blocks for block in stage])
-            first = accumulate(self.stage_blocks, initial=0)
-            stages = [Stage(b, first_index=i) for b, i in zip(blocks, first)]
-        else:
-            stages = [
+        if stages is not None:
+            check_bools('stages', stages, len(blocks))
+        if scope == 'stage':
+            chosen = stages or (True,) * len(blocks)
+            modules = [
                 Stage(b, build_interaction(interaction if on else PLAIN, c, len(b), **kwargs))
                 for b, c, on in zip(blocks, channels, chosen)
             ]
-        for i, stage in enumerate(stages, 1):
+        elif stages is None:
+            modules = [
+                Stage(b, first_index=i)
+                for b, i in zip(blocks, accumulate(self.stage_blocks, initial=0))
+            ]
+            self.interaction = build_interaction(interaction, channels, self.stage_blocks, **kwargs)
+            if isinstance(self.interaction, FeedbackInteraction):
+                self.interaction.attach([block for stage in blocks for block in stage])
+        else:
+            raise ValueError(
+                f'stages must not be given for {interaction["type"]}, which all stages share, '
+                f'got {stages}'
+            )
+        for i, stage in enumerate(modules, 1):
             self.add_module(f'layer{i}', stage)
         self._freeze_stages()
 

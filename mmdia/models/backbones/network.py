@@ -32,6 +32,9 @@ class ResidualNetwork(ResidualBackbone):
         interaction (dict, optional): Config of the interaction, such as
             ``dict(type='mmdia.DIALSTM', ratio=20)``. Defaults to None, the
             plain residual sum. See :func:`mmdia.apis.list_interactions`.
+        stages (Sequence[bool], optional): Which stages have the interaction;
+            the others stay plain. Not for interactions that all stages share.
+            Defaults to all.
         in_channels (int): Channels of the image. Defaults to 3.
         stem_channels (int, optional): Output channels of the stem. Defaults
             to ``base_channels``.
@@ -102,6 +105,7 @@ class ResidualNetwork(ResidualBackbone):
         block: Type[ResidualBlock],
         stage_blocks: Sequence[int],
         interaction: Optional[dict] = None,
+        stages: Optional[Sequence[bool]] = None,
         in_channels: int = 3,
         stem_channels: Optional[int] = None,
         base_channels: int = 64,
@@ -220,6 +224,7 @@ class ResidualNetwork(ResidualBackbone):
             blocks,
             channels,
             interaction,
+            stages,
             # Norms of interactions learn even where those of a pretrained trunk do not.
             norm_cfg=dict(norm_cfg, requires_grad=True),
             act_cfg=None if block.preactivation else act_cfg,

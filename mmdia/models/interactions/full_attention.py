@@ -70,8 +70,8 @@ class FullLayerAttention(LayerAttentionUnit):
             if memory.gains is not None:
                 weights = weights * memory.gains
         attended = scale_channels(memory.values[0], weights[0])
-        for value, weight in zip(memory.values[1:], weights[1:]):
-            attended = gated_sum(value, attended, weight)
+        for t in range(1, len(memory.values)):
+            attended = gated_sum(memory.values[t], attended, weights[t])
         rectified = recomputed(torch.relu, normalize(self.norm, attended))
         return torch.addcmul(x, self.drop_path(rectified), self.scale.to(x.dtype))
 

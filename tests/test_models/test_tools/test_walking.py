@@ -140,7 +140,7 @@ def test_efficient_conv_bn_eval(interaction, trunk):
     model = network(interaction, trunk)
     expected = model(images())
     holder = nn.ModuleDict(dict(backbone=model))
-    if interaction in NORMS_OF_THEIR_OWN or trunk in ('PreResNet', 'WideResNet'):
+    if interaction in NORMS_OF_THEIR_OWN:
         with pytest.raises(KeyError):
             turn_on_efficient_conv_bn_eval(holder, 'backbone')
         return
