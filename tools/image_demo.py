@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmdia.apis.command_line import add_trust_argument, is_detection, protect
+from mmdia.apis.weights import check_weights
 from mmdia.models.utils import read_checkpoint
 
 IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp')
@@ -66,22 +67,6 @@ def read_weights(checkpoint: str) -> dict:
         raise SystemExit(str(error)) from error
     state = content.get('state_dict', content)
     return {key.removeprefix('module.'): value for key, value in state.items()}
-
-
-def check_weights(checkpoint: str, given: dict, wanted: dict) -> None:
-    """Stop unless a checkpoint has the weights of a model, in their shapes, and no others."""
-    problems = [f'{key}: missing' for key in sorted(wanted.keys() - given.keys())]
-    problems += [f'{key}: not in the model' for key in sorted(given.keys() - wanted.keys())]
-    problems += [
-        f'{key}: another shape'
-        for key in sorted(wanted.keys() & given.keys())
-        if wanted[key].shape != given[key].shape
-    ]
-    if problems:
-        shown = '\n  '.join(problems[:5] + ['...'] * (len(problems) > 5))
-        raise SystemExit(
-            f'checkpoint {checkpoint} does not fit the config, {len(problems)} weights:\n  {shown}'
-        )
 
 
 def draw_video(video: str, out_dir: str, draw: Callable) -> None:
