@@ -11,10 +11,10 @@ from typing import Callable, List
 import cv2
 import mmcv
 import numpy as np
-from mmengine.config import Config
+import torch
 from mmengine.registry import init_default_scope
 
-from mmdia.apis.command_line import add_trust_argument, is_detection, protect
+from mmdia.apis.command_line import add_trust_argument, is_detection, load_config, protect
 from mmdia.apis.weights import check_weights
 from mmdia.models.utils import read_checkpoint
 
@@ -37,6 +37,13 @@ def parse_args() -> Namespace:
     args = parser.parse_args()
     if not 0 <= args.score_thr <= 1:
         parser.error(f'--score-thr must be between 0 and 1, got {args.score_thr}')
+    if Path(args.out_dir).exists() and not Path(args.out_dir).is_dir():
+        parser.error(f'--out-dir {args.out_dir} is not a folder')
+    if args.device is not None:
+        try:
+            torch.empty(0, device=args.device)
+        except (RuntimeError, AssertionError) as error:
+            parser.error(f'--device {args.device} cannot be used: {error}')
     return args
 
 
@@ -90,9 +97,9 @@ def main() -> None:
     protect(args)
     inputs = find_inputs(args.inputs)
     weights = read_weights(args.checkpoint)
-    if not Path(args.config).is_file():
-        raise SystemExit(f'config {args.config} does not exist')
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config)
+    if cfg.get('model') is None:
+        raise SystemExit(f'config {args.config} has no model')
     init_default_scope(cfg.default_scope)
     if is_detection(cfg):
         from mmdet.apis import DetInferencer

@@ -62,10 +62,12 @@ def main() -> None:
     args = parse_args()
     cfg = read_config(args)
     apply_options(cfg, args)
-    check_data(cfg, 'train', 'val')
     check_work_dir(cfg.work_dir)
     make_resumable(cfg)
-    build_runner(cfg).train()
+    runner = build_runner(cfg)
+    if not args.no_data_check:
+        check_data(runner)
+    runner.train()
 
 
 if __name__ == '__main__':
