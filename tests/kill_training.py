@@ -34,8 +34,9 @@ from mmdia.apis.resume import is_intact, latest_checkpoint
 ROOT = Path(__file__).parents[1]
 CONFIG = f"""
 _base_ = '{ROOT}/configs/demo/dia-resnet18_digits.py'
-model = dict(backbone=dict(base_channels=4, stem_channels=4, drop_path_rate=0.2))
-model.update(head=dict(in_channels=32))
+model = dict(
+    backbone=dict(base_channels=4, stem_channels=4, drop_path_rate=0.2), head=dict(in_channels=32)
+)
 train_dataloader = dict(batch_size=8, num_workers=WORKERS, dataset=dict(indices=38))
 val_dataloader = dict(batch_size=4, dataset=dict(indices=7))
 custom_hooks = [dict(type='EMAHook')]
@@ -50,7 +51,7 @@ ITERATIONS = """
 train_cfg = dict(_delete_=True, by_epoch=False, max_iters=20, val_interval=5)
 param_scheduler = dict(by_epoch=False, convert_to_iter_based=False, end=20)
 log_processor = dict(by_epoch=False)
-default_hooks.update(checkpoint=dict(by_epoch=False, interval=4))
+default_hooks['checkpoint'].update(by_epoch=False, interval=4)
 """
 
 
@@ -191,7 +192,7 @@ def main() -> None:
         training = Training(folder / f'run_{runs}', keep, **kind)
         options = ()
         for _ in range(random.choice((1, 2, 3, 4))):
-            how = kill(training, seconds[key], *options)
+            how = kill(training, 0.6 * seconds[key], *options)
             options = ('--resume',)
             if how is None:
                 break

@@ -32,8 +32,10 @@ class DurableCheckpointHook(CheckpointHook):
         self._previous_best: Dict[str, Optional[str]] = {}
 
     def before_train(self, runner: Runner) -> None:
-        """Find the folder, and remove what a killed run left there."""
+        """Go on as before an interruption, and remove what a killed run left half written."""
         super().before_train(runner)
+        # MMEngine updates the last checkpoint with the best one, but not after a resume.
+        self.last_ckpt = runner.message_hub.runtime_info.get('last_ckpt')
         if is_main_process():
             for folder in {runner.work_dir, str(self.out_dir)}:
                 remove_parts(folder)
