@@ -21,6 +21,7 @@ from mmdia.apis.command_line import (
     read_config,
 )
 from mmdia.apis.data_check import check_data
+from mmdia.apis.launch import is_first_process
 from mmdia.apis.resume import check_work_dir
 from mmdia.apis.weights import load_strictly
 
@@ -133,9 +134,10 @@ def main() -> None:
     args = parse_args()
     cfg = read_config(args)
     check_config(cfg, args.config)
-    check_work_dir(cfg.work_dir)
-    if args.out:
-        check_out(args.out)
+    if is_first_process(cfg.launcher):
+        check_work_dir(cfg.work_dir)
+        if args.out:
+            check_out(args.out)
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Iterator
 
 from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -169,17 +170,36 @@ def set_loader_options(cfg: Config, no_pin_memory: bool, no_persistent_workers: 
             loader.persistent_workers = False
 
 
+def spare_source(cfg: Config) -> None:
+    """Rename a config whose dump in the work dir would overwrite what it was read from.
+
+    Args:
+        cfg (Config): A complete config. Its ``filename`` names the dump.
+    """
+    if cfg.filename is None:
+        return
+    source = Path(cfg.filename)
+    dump = Path(cfg.work_dir, source.name)
+    # The text is that of the file and of its bases.
+    if dump.is_file() and dump.read_text(encoding='utf-8', errors='replace') in cfg.text:
+        name = source.with_stem(f'{source.stem}_dump')
+        object.__setattr__(cfg, '_filename', str(name))  # others would be entries
+        print_log(f'{dump} is left as it is, the dumped config is {name.name}', logger='current')
+
+
 def build_runner(cfg: Config) -> Runner:
     """Build the runner that a config asks for.
 
     Args:
-        cfg (Config): A complete config.
+        cfg (Config): A complete config. MMEngine dumps it into the work dir, where
+            it does not overwrite the file that it was read from.
 
     Returns:
         Runner: The runner; MMEngine's own unless the config has a
         ``runner_type``.
     """
     start_cpu_processes(cfg)
+    spare_source(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     if not runner.distributed:
         # What is synchronized among devices cannot run on a single CPU.
