@@ -340,14 +340,16 @@ def test_large_datasets_are_sampled(monkeypatch):
     start(train=COCO)  # the second of two is not looked for
 
 
+@pytest.mark.parametrize('content', (b'', b'no image', None), ids=('empty', 'text', 'truncated'))
 @pytest.mark.parametrize('workers', (0, 1))
-def test_images_that_fail_later_are_named(workers):
+def test_images_that_fail_later_are_named(workers, content):
     load = [dict(type='LoadImageFromFile')]
     (dataset,) = start(train=dict(COCO, pipeline=load))
-    Path('images/b.png').write_bytes(b'no image')
+    path = Path('images/b.png')
+    path.write_bytes(path.read_bytes()[:-20] if content is None else content)
     assert dataset[0]['img'].shape == (48, 64, 3)
     loader = torch.utils.data.DataLoader(dataset, num_workers=workers, collate_fn=list)
-    with pytest.raises(RuntimeError, match='could not be loaded: '):
+    with pytest.raises(RuntimeError, match=r'images/b\.png could not be loaded: '):
         list(loader)
 
 
