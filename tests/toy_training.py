@@ -1,9 +1,12 @@
 """A training of a linear layer, which takes a moment, within the process of a test."""
 
+import os
+import signal
 from itertools import count
 
 import torch
 from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
@@ -35,6 +38,15 @@ class Line(BaseModel):
         return dict(loss=values.square().mean()) if mode == 'loss' else list(values)
 
 
+class SendSignal(Hook):
+    def __init__(self, iteration):
+        self.iteration = iteration
+
+    def after_train_iter(self, runner, **kwargs):
+        if runner.iter + 1 == self.iteration:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
 class Score(BaseMetric):
     def __init__(self, validate):
         super().__init__()
@@ -63,6 +75,11 @@ class ToyTraining:
             interval=interval, by_epoch=by_epoch, save_best='accuracy', rule='greater', **checkpoint
         )
         self.validated = []
+        self.interrupted_at = None
+
+    def interrupt_at(self, iteration):
+        """Send SIGTERM in an iteration of the next run."""
+        self.interrupted_at = iteration
 
     def validate(self):
         """Note which third was validated; the second is the best."""
@@ -90,13 +107,18 @@ class ToyTraining:
             val_evaluator=Evaluator(Score(self.validate)),
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01, momentum=0.9)),
             default_hooks=dict(checkpoint=DurableCheckpointHook(**self.checkpoint)),
-            custom_hooks=[InterruptionHook(), dict(type='EMAHook')],
+            custom_hooks=[
+                SendSignal(self.interrupted_at),
+                InterruptionHook(),
+                dict(type='EMAHook'),
+            ],
             log_processor=dict(by_epoch=self.by_epoch),
             randomness=dict(seed=3),
             experiment_name=f'toy_{next(NUMBERS)}',
             load_from=latest,
             resume=latest is not None,
         )
+        self.interrupted_at = None
         self.runner.train()
 
     def files(self):
