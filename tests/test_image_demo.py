@@ -152,10 +152,26 @@ def test_bad_inputs(demo, models, image, tmp_path):
     ):
         with pytest.raises(SystemExit, match=message):
             demo(tmp_path / name, *models['detector'])
-    with pytest.raises(SystemExit, match=r'config none\.py does not exist'):
-        demo(image, 'none.py', models['detector'][1])
-    with pytest.raises(SystemExit, match='2'):
-        demo(image, *models['detector'], '--score-thr', 1.5)
+    Path('again.py').write_text("_base_ = './none.py'")
+    Path('without.py').write_text('a = 1')
+    for config, message in (
+        ('none.py', 'cannot be read: .*none.py'),
+        ('again.py', 'cannot be read: .*none.py'),
+        ('without.py', 'has no model'),
+        ('.', 'cannot be read'),
+    ):
+        with pytest.raises(SystemExit, match=f'config {config} {message}'):
+            demo(image, config, models['detector'][1])
+    Path('file').touch()
+    for options in (
+        ('--score-thr', 1.5),
+        ('--score-thr', 'nan'),
+        ('--device', 'gpu'),
+        ('--device', 'cuda:99'),
+        ('--out-dir', 'file'),
+    ):
+        with pytest.raises(SystemExit, match='2'):
+            demo(image, *models['detector'], *options)
 
 
 def test_bad_checkpoints(demo, models, image, tmp_path):
@@ -173,7 +189,8 @@ def test_bad_checkpoints(demo, models, image, tmp_path):
         (
             tmp_path / 'other.pth',
             r'does not fit the config, 3 weights:\n  backbone.conv1.weight: missing\n'
-            '  backbone.more.weight: not in the model\n  backbone.bn1.weight: another shape',
+            r'  backbone.more.weight: not in the model\n  backbone.bn1.weight: shape \(3,\), '
+            r'the model has \(\d+,\)',
         ),
         (models['classifier'][1], 'does not fit the config'),
     ):

@@ -1,14 +1,20 @@
 """The tools, run as users run them, for both libraries."""
 
 import json
+import runpy
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 
 import mmengine
 import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
 
 ROOT = Path(__file__).parents[1]
+NUMBERS = count()
 DIGITS = dict(
     config='configs/demo/dia-resnet18_digits.py',
     options=(
@@ -31,6 +37,11 @@ SHAPES = dict(
         'model.roi_head.bbox_head.num_classes=3',
     ),
     metric='coco/bbox_mAP',
+)
+# A dataset that is not there.
+OTHER_DATA = (
+    'train_dataloader.dataset.type=CustomDataset',
+    'train_dataloader.dataset.data_root=no/such/place',
 )
 
 
@@ -111,43 +122,200 @@ def test_no_validate_and_auto_scale_lr(run, tmp_path):
     assert 'Scaling the original LR by 0.25' in log
 
 
-@pytest.mark.parametrize(
-    ('args', 'message'),
-    (
-        (('train.py', DIGITS['config'], '--auto-scale-lr'), 'has no auto_scale_lr.base_batch_size'),
-        (('train.py', 'no_such_config.py'), 'no_such_config.py'),
-        (('test.py', DIGITS['config'], 'x.pth', '--out', 'x.txt'), '--out must end in .pkl'),
-        (('test.py', DIGITS['config'], 'x.pth', '--out-item', 'pred'), '--out-item needs --out'),
-    ),
-)
-def test_bad_options(args, message):
-    tool, *rest = args
-    command = [sys.executable, str(ROOT / 'tools' / tool), *rest]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode != 0 and message in done.stderr
+def test_bad_options(tmp_path):
+    """What is wrong is said without a traceback."""
+    for options, message in (
+        (('--auto-scale-lr',), 'has no auto_scale_lr.base_batch_size'),
+        (
+            ('--cfg-options', 'train_dataloader.dataset._delete_=True', *OTHER_DATA),
+            'train_dataloader.dataset.data_root: no/such/place does not exist',
+        ),
+    ):
+        command = [sys.executable, str(ROOT / 'tools' / 'train.py'), DIGITS['config']]
+        command += ['--work-dir', str(tmp_path / 'run'), *options]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 1 and 'Traceback' not in done.stderr
+        assert message in done.stderr.splitlines()[-1]
+        assert not list(tmp_path.rglob('*.pth'))
 
 
-@pytest.mark.parametrize(
-    ('args', 'key'),
-    (
-        (
-            ('train.py', 'configs/dia/dia-resnet18_b128-5e_cifar100-folder.py'),
-            'train_dataloader.dataset.data_root',
-        ),
-        (
-            ('test.py', 'configs/dia/faster-rcnn_dia-r50_fpn_1x_coco.py', 'x.pth'),
-            'test_dataloader.dataset.data_root',
-        ),
-    ),
-    ids=('train', 'test'),
+SLIM = f"""
+_base_ = {str(ROOT / DIGITS['config'])!r}
+model = dict(
+    backbone=dict(base_channels=8, stem_channels=8), head=dict(in_channels=64, num_classes=10)
 )
-def test_missing_data(tmp_path, args, key):
-    tool, *rest = args
-    work_dir = tmp_path / 'run'
-    options = ('--work-dir', str(work_dir), '--cfg-options', f'{key}=no/such/place')
-    command = [sys.executable, str(ROOT / 'tools' / tool), *rest, *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    message = f'{key}: no/such/place does not exist; see docs/datasets.md for the layout'
-    assert done.returncode == 1 and done.stderr.splitlines()[-1] == message
-    assert 'Traceback' not in done.stderr
-    assert not work_dir.exists()  # no runner was built, hence no model
+data = dict(dataset=dict(indices=16), batch_size=8)
+train_dataloader = val_dataloader = test_dataloader = data
+work_dir = 'run'
+"""
+
+
+@pytest.fixture
+def test_py(tmp_path, monkeypatch):
+    """Runs tools/test.py in this process on a slim network; its weights are in good.pth."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    # What a run says of its environment and config takes most of the time.
+    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, False))
+    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+    Path('slim.py').write_text(SLIM)
+    cfg = Config.fromfile('slim.py')
+    init_default_scope(cfg.default_scope)
+    meta = dict(dataset_meta=dict(classes=[str(i) for i in range(10)]))
+    torch.save(dict(meta=meta, state_dict=MODELS.build(cfg.model).state_dict()), 'good.pth')
+    tool = str(ROOT / 'tools' / 'test.py')
+
+    def run_tool(*args, config='slim.py', checkpoint='good.pth'):
+        # Runs of one second would share their log.
+        name = f'experiment_name=run_{next(NUMBERS)}'
+        command = [tool, config, checkpoint, *map(str, args)]
+        if '--cfg-options' not in command:
+            command.append('--cfg-options')
+        monkeypatch.setattr('sys.argv', [*command, name])
+        return runpy.run_path(tool, run_name='__main__')['main']
+
+    return run_tool
+
+
+def head_of(classes):
+    return {
+        'head.fc.weight': torch.zeros(classes, 64),
+        'head.fc.bias': torch.zeros(classes),
+    }
+
+
+GOOD = {
+    'as saved': lambda c: c,
+    'weights alone': lambda c: c['state_dict'],
+    'without meta': lambda c: dict(state_dict=c['state_dict']),
+    'meta of nothing': lambda c: dict(c, meta=None),
+    'of a wrapped model': lambda c: dict(
+        state_dict={f'module.{key}': value for key, value in c['state_dict'].items()}
+    ),
+    'of old norms': lambda c: dict(
+        state_dict={
+            k: v for k, v in c['state_dict'].items() if not k.endswith('num_batches_tracked')
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize('kind', GOOD)
+def test_weights_that_fit(test_py, kind):
+    torch.save(GOOD[kind](torch.load('good.pth')), 'good.pth')
+    test_py('--out', 'metrics.json', '--out-item', 'metrics', *(['--tta'] * (kind != 'as saved')))
+    assert 'accuracy/top1' in json.loads(Path('metrics.json').read_text())
+
+
+def test_averaged_weights_that_fit(test_py):
+    Path('ema.py').write_text("_base_ = 'slim.py'\ncustom_hooks = [dict(type='EMAHook')]\n")
+    test_py('--out', 'metrics.json', '--out-item', 'metrics', config='ema.py')
+    assert Path('metrics.json').is_file()
+    torch.save(dict(state_dict=head_of(10)), 'good.pth')
+    with pytest.raises(SystemExit, match='does not fit the config'):
+        test_py(config='ema.py')
+
+
+WRONG = {
+    'nothing': (lambda c: {}, 'holds no weights'),
+    'no weights': (lambda c: dict(state_dict={}), 'holds no weights'),
+    'weights of no tensors': (lambda c: dict(state_dict=dict(a=1)), 'holds no weights'),
+    'a list': (lambda c: [c], 'holds no weights'),
+    'a tensor': (lambda c: torch.zeros(3), 'holds no weights'),
+    'a text': (lambda c: 'weights', 'holds no weights'),
+    'meta alone': (lambda c: dict(meta={}), 'holds no weights'),
+    'another network': (lambda c: dict(a=torch.zeros(1)), 'does not fit the config'),
+    'other classes': (
+        lambda c: dict(c, state_dict=c['state_dict'] | head_of(3)),
+        'head.fc.weight',
+    ),
+    'no head': (
+        lambda c: dict(state_dict={k: v for k, v in c['state_dict'].items() if 'head' not in k}),
+        'head.fc.weight',
+    ),
+    'a plain network': (
+        lambda c: {k: v for k, v in c['state_dict'].items() if 'interaction' not in k},
+        'missing keys in source state_dict: backbone.*interaction',
+    ),
+    'more than the model': (
+        lambda c: dict(c['state_dict'], more=torch.zeros(1)),
+        'unexpected key in source state_dict: more',
+    ),
+    'classes of other names': (
+        lambda c: dict(c, meta=dict(dataset_meta=dict(classes=('a', 'b')))),
+        'compared with the checkpoint',
+    ),
+}
+
+
+@pytest.mark.parametrize('tta', (False, True), ids=('', 'tta'))
+@pytest.mark.parametrize('kind', WRONG)
+def test_weights_that_do_not_fit(test_py, kind, tta):
+    spoil, message = WRONG[kind]
+    torch.save(spoil(torch.load('good.pth')), 'wrong.pth')
+    with pytest.raises(SystemExit, match=message) as error:
+        test_py(*(['--tta'] * tta), checkpoint='wrong.pth')
+    assert len(str(error.value).splitlines()) < 10
+    if 'classes of' not in kind:
+        assert 'checkpoint wrong.pth' in str(error.value)
+
+
+def test_files_that_hold_no_checkpoint(test_py):
+    content = Path('good.pth').read_bytes()
+    Path('short.pth').write_bytes(content[: len(content) // 2])
+    Path('empty.pth').touch()
+    Path('text.pth').write_text('accuracy: 97')
+    Path('folder.pth').mkdir()
+    for name in ('short', 'empty', 'text', 'folder', 'none'):
+        with pytest.raises(SystemExit, match=f'{name}.pth'):
+            test_py(checkpoint=f'{name}.pth')
+
+
+def test_a_checkpoint_is_read_once(test_py, monkeypatch):
+    read = []
+    load = torch.load
+    monkeypatch.setattr(
+        torch, 'load', lambda *args, **kwargs: read.append(1) or load(*args, **kwargs)
+    )
+    test_py()
+    assert len(read) == 1
+
+
+def test_results_that_cannot_be_written(test_py):
+    Path('file').touch()
+    Path('folder.pkl').mkdir()
+    for out in ('file/out.pkl', 'folder.pkl', '/proc/out.pkl'):
+        with pytest.raises(SystemExit, match=f'--out {out} cannot be written: '):
+            test_py('--out', out, checkpoint='none.pth')  # before anything is read
+    with pytest.raises(SystemExit, match='work dir file cannot be written'):
+        test_py('--work-dir', 'file')
+    with pytest.raises(SystemExit, match=r'none\.pth'):
+        test_py('--out', 'new/out.pkl', checkpoint='none.pth')
+    assert not list(Path('new').iterdir())
+
+
+BAD_VALUES = {
+    '--interval 0': '--interval must be at least 1',
+    '--interval -2': '--interval must be at least 1',
+    '--wait-time -1': '--wait-time must be at least 0',
+    '--wait-time nan': '--wait-time must be at least 0',
+    '--out x.txt': '--out must end in .pkl',
+    '--out x.json': '--out must end in .pkl',
+    '--out x.txt --out-item metrics': '--out must end in .pkl or .pickle or .json',
+    '--out-item pred': '--out-item needs --out',
+    '--show-dir slim.py': '--show-dir slim.py is not a folder',
+}
+
+
+@pytest.mark.parametrize('options', BAD_VALUES)
+def test_senseless_values(test_py, capsys, options):
+    with pytest.raises(SystemExit, match='2'):
+        test_py(*options.split())
+    assert BAD_VALUES[options] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('entry', ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'))
+def test_configs_without_a_test(test_py, entry):
+    Path('less.py').write_text(f"_base_ = 'slim.py'\n{entry} = None\n")
+    with pytest.raises(SystemExit, match=f'config less.py has no {entry}'):
+        test_py(config='less.py')

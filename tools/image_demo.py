@@ -11,10 +11,11 @@ from typing import Callable, List
 import cv2
 import mmcv
 import numpy as np
-from mmengine.config import Config
+import torch
 from mmengine.registry import init_default_scope
 
-from mmdia.apis.command_line import add_trust_argument, is_detection, protect
+from mmdia.apis.command_line import add_trust_argument, is_detection, load_config, protect
+from mmdia.apis.weights import check_weights
 from mmdia.models.utils import read_checkpoint
 
 IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp')
@@ -36,6 +37,13 @@ def parse_args() -> Namespace:
     args = parser.parse_args()
     if not 0 <= args.score_thr <= 1:
         parser.error(f'--score-thr must be between 0 and 1, got {args.score_thr}')
+    if Path(args.out_dir).exists() and not Path(args.out_dir).is_dir():
+        parser.error(f'--out-dir {args.out_dir} is not a folder')
+    if args.device is not None:
+        try:
+            torch.empty(0, device=args.device)
+        except (RuntimeError, AssertionError) as error:
+            parser.error(f'--device {args.device} cannot be used: {error}')
     return args
 
 
@@ -68,22 +76,6 @@ def read_weights(checkpoint: str) -> dict:
     return {key.removeprefix('module.'): value for key, value in state.items()}
 
 
-def check_weights(checkpoint: str, given: dict, wanted: dict) -> None:
-    """Stop unless a checkpoint has the weights of a model, in their shapes, and no others."""
-    problems = [f'{key}: missing' for key in sorted(wanted.keys() - given.keys())]
-    problems += [f'{key}: not in the model' for key in sorted(given.keys() - wanted.keys())]
-    problems += [
-        f'{key}: another shape'
-        for key in sorted(wanted.keys() & given.keys())
-        if wanted[key].shape != given[key].shape
-    ]
-    if problems:
-        shown = '\n  '.join(problems[:5] + ['...'] * (len(problems) > 5))
-        raise SystemExit(
-            f'checkpoint {checkpoint} does not fit the config, {len(problems)} weights:\n  {shown}'
-        )
-
-
 def draw_video(video: str, out_dir: str, draw: Callable) -> None:
     """Draw on every frame of a video."""
     reader = mmcv.VideoReader(video)
@@ -105,9 +97,9 @@ def main() -> None:
     protect(args)
     inputs = find_inputs(args.inputs)
     weights = read_weights(args.checkpoint)
-    if not Path(args.config).is_file():
-        raise SystemExit(f'config {args.config} does not exist')
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config)
+    if cfg.get('model') is None:
+        raise SystemExit(f'config {args.config} has no model')
     init_default_scope(cfg.default_scope)
     if is_detection(cfg):
         from mmdet.apis import DetInferencer

@@ -5,9 +5,12 @@ Takes every option of both libraries' tools.
 
 from argparse import ArgumentParser, Namespace
 from copy import deepcopy
+from pathlib import Path
+from tempfile import TemporaryFile
 
 import mmengine
 from mmengine.config import Config, ConfigDict
+from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 from mmengine.runner import Runner
 
@@ -18,6 +21,11 @@ from mmdia.apis.command_line import (
     read_config,
 )
 from mmdia.apis.data_check import check_data
+from mmdia.apis.launch import is_first_process
+from mmdia.apis.resume import check_work_dir
+from mmdia.apis.weights import load_strictly
+
+SUFFIXES = {'pred': ('.pkl', '.pickle'), 'metrics': ('.pkl', '.pickle', '.json', '.yml', '.yaml')}
 
 
 def parse_args() -> Namespace:
@@ -43,9 +51,35 @@ def parse_args() -> Namespace:
     if args.out_item and not args.out:
         parser.error('--out-item needs --out')
     args.out_item = args.out_item or 'pred'
-    if args.out and args.out_item == 'pred' and not args.out.endswith(('.pkl', '.pickle')):
-        parser.error(f'--out must end in .pkl or .pickle for predictions, got {args.out}')
+    suffixes = SUFFIXES[args.out_item]
+    if args.out and not args.out.endswith(suffixes):
+        parser.error(f'--out must end in {" or ".join(suffixes)}, got {args.out}')
+    if args.interval < 1:
+        parser.error(f'--interval must be at least 1, got {args.interval}')
+    if args.wait_time is not None and not args.wait_time >= 0:
+        parser.error(f'--wait-time must be at least 0, got {args.wait_time}')
+    if args.show_dir and Path(args.show_dir).exists() and not Path(args.show_dir).is_dir():
+        parser.error(f'--show-dir {args.show_dir} is not a folder')
     return args
+
+
+def check_out(path: str) -> None:
+    """Exit with an error unless the file of the results can be written."""
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=Path(path).parent):
+            pass
+        if Path(path).exists():
+            open(path, 'ab').close()
+    except OSError as error:
+        raise SystemExit(f'--out {path} cannot be written: {error}') from error
+
+
+def check_config(cfg: Config, path: str) -> None:
+    """Exit with an error unless a config has what a test needs."""
+    for key in ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'):
+        if cfg.get(key) is None:
+            raise SystemExit(f'config {path} has no {key}, and cannot be tested')
 
 
 def show_results(cfg: Config, args: Namespace) -> None:
@@ -99,7 +133,11 @@ def main() -> None:
     """Test."""
     args = parse_args()
     cfg = read_config(args)
-    check_data(cfg, 'test')
+    check_config(cfg, args.config)
+    if is_first_process(cfg.launcher):
+        check_work_dir(cfg.work_dir)
+        if args.out:
+            check_out(args.out)
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True
@@ -108,10 +146,13 @@ def main() -> None:
     if args.tta:
         augment_tests(cfg)
     runner = build_runner(cfg)
+    load_strictly(runner)
+    if not args.no_data_check:
+        check_data(runner)
     if args.out and args.out_item == 'pred':
         dump_predictions(runner, args.out)
     metrics = runner.test()
-    if args.out and args.out_item == 'metrics':
+    if args.out and args.out_item == 'metrics' and is_main_process():
         mmengine.dump(metrics, args.out)
 
 

@@ -4,13 +4,25 @@ Takes every option of both libraries' tools.
 """
 
 from argparse import ArgumentParser, Namespace
+from typing import Dict, List, Optional
 
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.model import is_model_wrapper
+from torch import Tensor
 
 from mmdia.apis.command_line import add_common_arguments, build_runner, read_config
 from mmdia.apis.data_check import check_data
-from mmdia.apis.resume import check_resumable, check_work_dir, latest_checkpoint, make_resumable
+from mmdia.apis.intervals import check_intervals
+from mmdia.apis.launch import is_first_process
+from mmdia.apis.resume import (
+    check_work_dir,
+    latest_checkpoint,
+    lock_work_dir,
+    make_resumable,
+    read_resumable,
+)
+from mmdia.apis.weights import check_weights
 
 
 def parse_args() -> Namespace:
@@ -50,11 +62,42 @@ def apply_options(cfg: Config, args: Namespace) -> None:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise SystemExit(f'--auto-scale-lr: {args.config} has no auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
-    if args.resume is not None:
-        cfg.load_from = latest_checkpoint(cfg.work_dir) if args.resume == 'auto' else args.resume
-        cfg.resume = cfg.load_from is not None
-        if cfg.resume:
-            check_resumable(cfg.load_from)
+
+
+def choose_checkpoint(cfg: Config, given: Optional[str]) -> Optional[str]:
+    """The checkpoint to resume from, or None.
+
+    Args:
+        cfg (Config): The config, which may ask for it too.
+        given (str, optional): The option: a checkpoint, or ``'auto'``.
+    """
+    if given is None and cfg.get('resume'):
+        given = cfg.get('load_from') or 'auto'
+    return latest_checkpoint(cfg.work_dir) if given == 'auto' else given
+
+
+def train(
+    cfg: Config, checkpoint: Optional[str], resumed: List[Dict[str, Tensor]], data_check: bool
+) -> None:
+    """Train a network from the beginning, or from a checkpoint of it.
+
+    Args:
+        cfg (Config): A complete config.
+        checkpoint (str, optional): What to resume.
+        resumed (List[Dict[str, Tensor]]): What it has to fit; see :func:`read_resumable`.
+        data_check (bool): Whether to check the data; see :func:`check_data`.
+    """
+    make_resumable(cfg)
+    runner = build_runner(cfg)
+    if data_check:
+        check_data(runner)
+    if checkpoint is not None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        for weights in resumed:
+            check_weights(checkpoint, weights, model.state_dict())
+        # Not in the config: its dump would resume, too.
+        runner._load_from, runner._resume = checkpoint, True
+    runner.train()
 
 
 def main() -> None:
@@ -62,10 +105,15 @@ def main() -> None:
     args = parse_args()
     cfg = read_config(args)
     apply_options(cfg, args)
-    check_data(cfg, 'train', 'val')
+    check_intervals(cfg)
+    checkpoint = choose_checkpoint(cfg, args.resume)
+    resumed = [] if checkpoint is None else read_resumable(checkpoint)
+    if not is_first_process(cfg.launcher):
+        train(cfg, checkpoint, resumed, not args.no_data_check)
+        return
     check_work_dir(cfg.work_dir)
-    make_resumable(cfg)
-    build_runner(cfg).train()
+    with lock_work_dir(cfg.work_dir):
+        train(cfg, checkpoint, resumed, not args.no_data_check)
 
 
 if __name__ == '__main__':

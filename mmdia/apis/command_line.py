@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Iterator
 
 from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -13,8 +14,18 @@ from mmengine.runner import Runner
 from mmdia.checkpoints import load_safely
 from mmdia.checkpoints.reader import TRUST
 
-from .empty_data import refuse_empty_data
 from .launch import start_cpu_processes
+
+
+class ConfigOptions(DictAction):
+    """MMEngine's action for ``KEY=VALUE``, which tells users of wrong ones."""
+
+    def __call__(self, parser: ArgumentParser, namespace: Namespace, values: list, *args) -> None:
+        """Parse the values of the option."""
+        try:
+            super().__call__(parser, namespace, values, *args)
+        except (ValueError, AssertionError):
+            parser.error(f'{self.option_strings[0]} takes KEY=VALUE, got {" ".join(values)}')
 
 
 def add_common_arguments(parser: ArgumentParser) -> None:
@@ -36,11 +47,16 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         default={},
         metavar='KEY=VALUE',
         help='entries to change in the config, such as model.backbone.depth=18 or key="[a,b]"; '
         'no white space within a value',
+    )
+    parser.add_argument(
+        '--no-data-check',
+        action='store_true',
+        help='do not check the datasets; see docs/datasets.md for what is checked',
     )
     add_trust_argument(parser)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
@@ -68,6 +84,27 @@ def protect(args: Namespace) -> None:
     load_safely()
 
 
+def load_config(path: str) -> Config:
+    """Read a config file.
+
+    Args:
+        path (str): The file, or an address such as ``mmdet::NAME`` of one of a library.
+
+    Returns:
+        Config: The config.
+
+    Raises:
+        SystemExit: If it cannot be read, or is not a config.
+    """
+    try:
+        return Config.fromfile(path)
+    except RecursionError as error:
+        raise SystemExit(f'config {path} cannot be read: its _base_ leads back to it') from error
+    except Exception as error:  # configs are Python, and fail in every way
+        reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+        raise SystemExit(f'config {path} cannot be read: {reason}') from error
+
+
 def read_config(args: Namespace) -> Config:
     """Read a config file and apply the common options.
 
@@ -81,17 +118,20 @@ def read_config(args: Namespace) -> Config:
         file, or ``work_dirs/<name of the file>``.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
+        SystemExit: If the config or an option cannot be used.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     protect(args)
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
-    cfg.merge_from_dict(args.cfg_options)
+    try:
+        cfg.merge_from_dict(args.cfg_options)
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+        raise SystemExit(f'--cfg-options do not fit {args.config}: {error}') from error
     set_loader_options(cfg, args.no_pin_memory, args.no_persistent_workers)
     return cfg
 
@@ -130,19 +170,37 @@ def set_loader_options(cfg: Config, no_pin_memory: bool, no_persistent_workers: 
             loader.persistent_workers = False
 
 
+def spare_source(cfg: Config) -> None:
+    """Rename a config whose dump in the work dir would overwrite what it was read from.
+
+    Args:
+        cfg (Config): A complete config. Its ``filename`` names the dump.
+    """
+    if cfg.filename is None:
+        return
+    source = Path(cfg.filename)
+    dump = Path(cfg.work_dir, source.name)
+    # The text is that of the file and of its bases.
+    if dump.is_file() and dump.read_text(encoding='utf-8', errors='replace') in cfg.text:
+        name = source.with_stem(f'{source.stem}_dump')
+        object.__setattr__(cfg, '_filename', str(name))  # others would be entries
+        print_log(f'{dump} is left as it is, the dumped config is {name.name}', logger='current')
+
+
 def build_runner(cfg: Config) -> Runner:
     """Build the runner that a config asks for.
 
     Args:
-        cfg (Config): A complete config.
+        cfg (Config): A complete config. MMEngine dumps it into the work dir, where
+            it does not overwrite the file that it was read from.
 
     Returns:
         Runner: The runner; MMEngine's own unless the config has a
-        ``runner_type``. It stops at datasets without data.
+        ``runner_type``.
     """
     start_cpu_processes(cfg)
+    spare_source(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    refuse_empty_data(runner)
     if not runner.distributed:
         # What is synchronized among devices cannot run on a single CPU.
         runner.model = revert_sync_batchnorm(runner.model)

@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import numpy as np
 import torch
 from mmengine.dist import get_rank, get_world_size
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.utils import set_random_seed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -47,6 +47,23 @@ def seed_samplers(loader: DataLoader, seed: int) -> None:
             sampler.seed = seed
 
 
+def validate_if_due(loop: BaseLoop, done: int, last: int) -> None:
+    """Validate behind an epoch or an iteration.
+
+    The random numbers depend on it alone, so that a run that is resumed before its
+    validation finds what an uninterrupted one does.
+
+    Args:
+        loop (BaseLoop): The training loop.
+        done (int): Number of epochs, or iterations, that are done.
+        last (int): Number of all of them.
+    """
+    due = done % loop.val_interval == 0 or done == last
+    if loop.runner.val_loop is not None and done >= loop.val_begin and due:
+        set_random_seed(loop.runner.seed + done)
+        loop.runner.val_loop.run()
+
+
 @LOOPS.register_module()
 class ResumableTrainLoop(EpochBasedTrainLoop):
     """Epochs that can be interrupted and continued in their middle.
@@ -66,6 +83,16 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self._position: Optional[Tuple[int, Dict[str, Any]]] = None
+        # Whether the validation of the last epoch is behind a run that is resumed.
+        self.validated = False
+
+    def is_validated(self, meta: Dict[str, Any]) -> bool:
+        """Whether a checkpoint that is being saved comes after the validation of its epoch.
+
+        Args:
+            meta (dict): What the checkpoint has as ``meta``.
+        """
+        return meta['epoch'] <= self._epoch
 
     def continue_at(self, batch: int, states: Dict[str, Any]) -> None:
         """Begin the next epoch in its middle.
@@ -75,6 +102,17 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             states (dict): What :func:`random_states` was after them.
         """
         self._position = (batch, states)
+
+    def run(self) -> torch.nn.Module:
+        """Train for all epochs that are left."""
+        self.runner.call_hook('before_train')
+        if self._epoch > 0 and not self.validated:
+            self._validate()
+        while self._epoch < self._max_epochs and not self.stop_training:
+            self.run_epoch()
+            self._validate()
+        self.runner.call_hook('after_train')
+        return self.runner.model
 
     def run_epoch(self) -> None:
         """Train for an epoch, or for the rest of one."""
@@ -93,6 +131,10 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             self.run_iter(index, batch)
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
+
+    def _validate(self) -> None:
+        self._decide_current_val_interval()
+        validate_if_due(self, self._epoch, self._max_epochs)
 
     def _seed_epoch(self) -> None:
         seed = common_seed(self.runner)
@@ -162,13 +204,26 @@ class ResumableIterTrainLoop(IterBasedTrainLoop):
         'prefetch_factor',
     )
 
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        # Whether the validation of the last iteration is behind a run that is resumed.
+        self.validated = False
+
+    def is_validated(self, meta: Dict[str, Any]) -> bool:
+        """Whether a checkpoint that is being saved comes after the validation of its iteration.
+
+        Args:
+            meta (dict): What the checkpoint has as ``meta``.
+        """
+        return meta['iter'] <= self._iter
+
     def run(self) -> torch.nn.Module:
         """Train for all iterations that are left."""
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         self.dataloader_iterator = self._load_batches()
-        if self._iter > 0:
-            self._validate()  # which comes after the checkpoint of an iteration
+        if self._iter > 0 and not self.validated:
+            self._validate()
         while self._iter < self._max_iters and not self.stop_training:
             self.runner.model.train()
             self.run_iter(next(self.dataloader_iterator))
@@ -191,6 +246,4 @@ class ResumableIterTrainLoop(IterBasedTrainLoop):
 
     def _validate(self) -> None:
         self._decide_current_val_interval()
-        due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
-        if self.runner.val_loop is not None and self._iter >= self.val_begin and due:
-            self.runner.val_loop.run()
+        validate_if_due(self, self._iter, self._max_iters)

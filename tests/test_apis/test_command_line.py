@@ -1,5 +1,7 @@
 """The options of the tools, by their effect on a config."""
 
+import inspect
+import sys
 from argparse import ArgumentParser
 
 import pytest
@@ -62,9 +64,60 @@ def test_cfg_options_and_launcher(read):
     assert cfg.launcher == 'pytorch'
 
 
-def test_missing_config():
+CONFIGS = {
+    'missing': None,
+    'base that is missing': "_base_ = './none.py'",
+    'base of an unknown library': "_base_ = 'nolib::none.py'",
+    'base that is a number': '_base_ = 7',
+    'base that is a folder': "_base_ = './folder.py'",
+    'no Python': 'model = dict(',
+    'fails': 'model = 1 / 0',
+    'contradicts its base': "_base_ = './base.py'\nmodel = dict(type=dict(a=1))",
+    'binary': b'\xff\xfe\x00',
+}
+
+
+def parse(*options):
     parser = ArgumentParser()
     parser.add_argument('config')
     add_common_arguments(parser)
-    with pytest.raises(FileNotFoundError, match='no_such_config'):
-        read_config(parser.parse_args(['no_such_config.py']))
+    return parser.parse_args(options)
+
+
+@pytest.mark.parametrize('kind', CONFIGS)
+def test_configs_that_cannot_be_read(kind, tmp_path):
+    (tmp_path / 'folder.py').mkdir()
+    (tmp_path / 'base.py').write_text("model = dict(type='A')")
+    path, content = tmp_path / 'config.py', CONFIGS[kind]
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(SystemExit, match=f'config {path} cannot be read: '):
+        read_config(parse(str(path)))
+    with pytest.raises(SystemExit, match=f'config {path.parent} cannot be read: '):
+        read_config(parse(str(path.parent)))
+
+
+@pytest.mark.parametrize('base', ('a', 'b'))
+def test_circles_of_configs(tmp_path, base):
+    (tmp_path / 'a.py').write_text(f"_base_ = './{base}.py'")
+    (tmp_path / 'b.py').write_text("_base_ = './a.py'")
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 100)  # which is reached sooner
+    try:
+        with pytest.raises(SystemExit, match='its _base_ leads back to it'):
+            read_config(parse(str(tmp_path / 'a.py')))
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+@pytest.mark.parametrize('option', ('depth', 'a="[1,(2]"', ''))
+def test_options_without_values(option, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        parse('config.py', '--cfg-options', option)
+    assert '--cfg-options takes KEY=VALUE, got' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('option', ('default_scope.depth=1', 'train_dataloader.batch_size.a=1'))
+def test_options_that_do_not_fit(read, option):
+    with pytest.raises(SystemExit, match=r'--cfg-options do not fit .*my_config\.py: '):
+        read('--cfg-options', option)

@@ -1,106 +1,293 @@
-"""The check of data refuses what cannot run, and lets through what can."""
+"""Data that are missing, damaged, or do not fit stop the tools before they start, and are named."""
 
+import json
+import logging
+import os
+import runpy
+import time
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
+from torch import nn
 
-from mmdia.apis.data_check import check_data
+from mmdia.apis import data_faults
+from mmdia.apis.data_check import DataCheckHook, check_data
+from mmdia.apis.file_reads import LastFileRead
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
-CUSTOM = dict(type='CustomDataset', data_root='data/folder')
-COCO = dict(type='CocoDataset', data_root='data/coco/', ann_file='annotations/val.json')
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / 'configs'
+CLASSES = ('cat', 'dog')
+IMAGES = ('a.png', 'b.png')
+# One box an image, of each class one: COCO's x, y, width, height; VOC's corners from 1.
+COCO = dict(
+    type='mmdet.CocoDataset',
+    ann_file='coco.json',
+    data_prefix=dict(img='images'),
+    metainfo=dict(classes=CLASSES),
+)
+VOC = dict(
+    type='mmdet.XMLDataset',
+    ann_file='voc.txt',
+    data_prefix=dict(sub_data_root=''),
+    metainfo=dict(classes=CLASSES),
+)
+FOLDERS = dict(type='mmpretrain.CustomDataset', data_root='train')
+LIST = dict(
+    type='mmpretrain.CustomDataset',
+    ann_file='list.txt',
+    data_prefix='images',
+    metainfo=dict(classes=CLASSES),
+)
+PLAIN = dict(
+    type='mmdet.BaseDetDataset', ann_file='plain.json', data_prefix=dict(img_path='images')
+)
+DATASETS = dict(coco=COCO, voc=VOC, folders=FOLDERS, list=LIST, plain=PLAIN)
+WRAPPERS = {
+    'RepeatDataset': lambda dataset: dict(type='RepeatDataset', dataset=dataset, times=2),
+    'ConcatDataset': lambda dataset: dict(type='ConcatDataset', datasets=[dataset]),
+    'ClassBalancedDataset': lambda dataset: dict(
+        type='ClassBalancedDataset', dataset=dataset, oversample_thr=0.1
+    ),
+    'MultiImageMixDataset': lambda dataset: dict(
+        type='mmdet.MultiImageMixDataset', dataset=dataset, pipeline=[]
+    ),
+}
+
+
+def write_xml(name, box=(9, 9, 41, 41), label='cat'):
+    corners = ''.join(
+        f'<{tag}>{value}</{tag}>' for tag, value in zip(('xmin', 'ymin', 'xmax', 'ymax'), box)
+    )
+    size = '<size><width>64</width><height>48</height></size>'
+    found = f'<object><name>{label}</name><bndbox>{corners}</bndbox></object>'
+    Path('Annotations', f'{name}.xml').write_text(f'<annotation>{size}{found}</annotation>')
+
+
+def change(path, update):
+    content = json.loads(Path(path).read_text())
+    update(content)
+    Path(path).write_text(json.dumps(content))
 
 
 @pytest.fixture(autouse=True)
-def data(tmp_path, monkeypatch):
-    """A working folder with a little of the usual data."""
+def folder(tmp_path, monkeypatch):
+    """The current folder, with the same images as every kind of dataset."""
     monkeypatch.chdir(tmp_path)
-    for path in ('folder/train/cat/0.png', 'coco/annotations/val.json', 'coco/val2017/0.jpg'):
-        path = tmp_path / 'data' / path
-        path.parent.mkdir(parents=True)
-        path.touch()
-    return tmp_path / 'data'
+    # Most of the time would go into what a run says of its environment and config, and into
+    # collecting the garbage of the whole process for each dataset.
+    garbage = SimpleNamespace(collect=lambda: None)
+    monkeypatch.setattr('mmengine.dataset.base_dataset.gc', garbage)
+    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, False))
+    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+    places = ('images', 'train/cat', 'train/dog', 'val/cat', 'val/dog', 'JPEGImages', 'Annotations')
+    for place in places:
+        Path(place).mkdir(parents=True)
+        for name in IMAGES if place != 'Annotations' else ():
+            name = name.replace('png', 'jpg') if place == 'JPEGImages' else name
+            cv2.imwrite(f'{place}/{name}', np.zeros((48, 64, 3), np.uint8))
+    images = [dict(id=i, file_name=f, width=64, height=48) for i, f in enumerate(IMAGES)]
+    box = dict(bbox=[8, 8, 32, 32], area=1024, iscrowd=0)
+    boxes = [dict(box, id=i, image_id=i, category_id=i + 1) for i in range(2)]
+    categories = [dict(id=i + 1, name=name) for i, name in enumerate(CLASSES)]
+    coco = dict(images=images, annotations=boxes, categories=categories)
+    Path('coco.json').write_text(json.dumps(coco))
+    Path('voc.txt').write_text('a\nb\n')
+    for name, label in zip('ab', CLASSES):
+        write_xml(name, label=label)
+    Path('list.txt').write_text('a.png 0\nb.png 1\n')
+    samples = [
+        dict(img_path=f, width=64, height=48, instances=[dict(bbox=[8, 8, 40, 40], bbox_label=i)])
+        for i, f in enumerate(IMAGES)
+    ]
+    plain = dict(metainfo=dict(classes=CLASSES), data_list=samples)
+    Path('plain.json').write_text(json.dumps(plain))
+    return tmp_path
 
 
-def check(**cfg):
-    check_data(Config(cfg), 'test')
+class Model(nn.Module):
+    """As much of a model as the check looks at."""
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.head = nn.Linear(1, 1)
+        self.head.num_classes = num_classes
+
+
+NUMBERS = count()
+
+
+def start(train=None, val=None, test=None, evaluator=None, num_classes=2, checkpoint=None):
+    """Build the loops of a run and begin it; returns its datasets."""
+    entries = {}
+    for part, dataset in dict(train=train, val=val, test=test).items():
+        if dataset is None:
+            continue
+        entries[f'{part}_dataloader'] = dict(
+            batch_size=1, sampler=dict(type='DefaultSampler', shuffle=False), dataset=dataset
+        )
+        entries[f'{part}_cfg'] = dict(by_epoch=True, max_epochs=1) if part == 'train' else {}
+        if part != 'train':
+            entries[f'{part}_evaluator'] = evaluator or dict(type='mmengine.DumpResults') | dict(
+                out_file_path='out.pkl'
+            )
+    if train:
+        entries['optim_wrapper'] = dict(optimizer=dict(type='SGD', lr=0.1))
+    name = f'check_{os.getpid()}_{next(NUMBERS)}'
+    runner = Runner(Model(num_classes), 'run', experiment_name=name, **entries)
+    check_data(runner)
+    for part in ('train', 'val', 'test'):
+        loop = getattr(runner, f'_{part}_loop')
+        if loop is not None:
+            setattr(runner, f'_{part}_loop', getattr(runner, f'build_{part}_loop')(loop))
+    runner.call_hook('before_run')
+    if checkpoint is not None:
+        runner.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+    loops = (runner._train_loop, runner._val_loop, runner._test_loop)
+    return [loop.dataloader.dataset for loop in loops if loop is not None]
+
+
+def said(**parts):
+    """The message of a run that is refused."""
+    with pytest.raises(SystemExit) as error:
+        start(**parts)
+    assert isinstance(error.value.code, str)
+    return error.value.code
+
+
+@pytest.fixture
+def warned(monkeypatch):
+    """What the check warns of."""
+    lines = []
+
+    def keep(text, logger=None, level=logging.INFO):
+        lines.append(text)
+
+    monkeypatch.setattr('mmdia.apis.data_check.print_log', keep)
+    return lines
+
+
+@pytest.mark.parametrize('dataset', DATASETS.values(), ids=DATASETS)
+def test_good_data(dataset, warned):
+    start(train=dataset, val=dict(dataset, test_mode=True))
+    start(test=dataset, checkpoint=dict(meta=dict(dataset_meta=dict(classes=list(CLASSES)))))
+    assert not warned
+
+
+# Annotation files that cannot be read: (dataset, part of it to spoil)
+FILES = (
+    (COCO, 'coco.json'),
+    (VOC, 'voc.txt'),
+    (VOC, 'Annotations/b.xml'),
+    (LIST, 'list.txt'),
+    (PLAIN, 'plain.json'),
+)
+SPOILS = {
+    'truncated': lambda path: path.write_bytes(path.read_bytes()[:-5]),
+    'empty': lambda path: path.write_bytes(b''),
+    'utf-16': lambda path: path.write_text(path.read_text(), encoding='utf-16'),
+    'binary': lambda path: path.write_bytes(bytes(range(128, 256))),
+    'folder': lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize('part', ('train', 'val'))
+@pytest.mark.parametrize('spoil', SPOILS)
+@pytest.mark.parametrize(('dataset', 'file'), FILES, ids=[file for _, file in FILES])
+def test_damaged_annotations_are_named(dataset, file, spoil, part):
+    SPOILS[spoil](Path(file))
+    if file == 'Annotations/b.xml' and spoil == 'utf-16':
+        Path(file).write_bytes(Path(file).read_bytes()[:-1])  # XML says its encoding
+    if file == 'voc.txt' and spoil == 'truncated':
+        Path(file).write_text('a\nbc\n')
+        file = 'Annotations/bc.xml'
+    message = said(**{part: dataset})
+    assert file in message and f'{part}_dataloader.dataset' in message
+
+
+def without(*keys):
+    def remove(content):
+        *path, last = keys
+        for key in path:
+            content = content[key]
+        del content[last]
+
+    return remove
+
+
+MISSING = {
+    'images': 'no images',
+    'annotations': 'no image has a box',
+    'categories': 'categories',
+    'images 0 file_name': 'file_name',
+    'images 1 width': 'width',
+    'images 1 id': 'id',
+    'annotations 0 bbox': 'bbox',
+    'annotations 1 area': 'area',
+    'annotations 1 image_id': 'image_id',
+    'annotations 0 category_id': 'category_id',
+    'annotations 0 id': 'id',
+    'categories 0 name': 'name',
+    'categories 0': 'has 1 of the 2 classes',
+}
+
+
+@pytest.mark.parametrize('keys', MISSING)
+def test_missing_keys_of_coco(keys):
+    path = [int(key) if key.isdigit() else key for key in keys.split()]
+    change('coco.json', without(*path))
+    message = said(train=COCO)
+    assert 'coco.json' in message and MISSING[keys] in message
+
+
+@pytest.mark.parametrize('tag', ('name', 'bndbox', 'xmin', 'width'))
+def test_missing_tags_of_voc(tag):
+    path = Path('Annotations/b.xml')
+    path.write_text(path.read_text().replace(f'{tag}>', f'other_{tag}>'))
+    assert str(path) in said(train=VOC)
+
+
+@pytest.mark.parametrize('text', ('a.png', 'a.png x\n', '\na.png 0\n'))
+def test_wrong_lines_of_lists(text):
+    Path('list.txt').write_text(text)
+    assert 'list.txt' in said(train=LIST)
 
 
 @pytest.mark.parametrize(
     ('dataset', 'message'),
     (
-        (dict(CUSTOM, data_root='none'), 'data_root: none does not exist'),
-        (dict(CUSTOM, data_prefix='val'), 'data_prefix: data/folder/val does not exist'),
-        (dict(CUSTOM, ann_file='meta/a.txt'), 'ann_file: data/folder/meta/a.txt does not exist'),
-        (dict(type='CustomDataset', data_prefix='none'), 'data_prefix: none does not exist'),
-        (dict(type='mmpretrain.ImageNet', data_root='none'), 'data_root: none does not exist'),
+        (dict(FOLDERS, data_root='none'), 'data_root: none does not exist'),
+        (dict(FOLDERS, data_prefix='val2'), 'data_prefix: train/val2 does not exist'),
+        (dict(LIST, ann_file='meta/a.txt'), 'ann_file: meta/a.txt does not exist'),
         (dict(COCO, data_root='none/'), 'data_root: none/ does not exist'),
-        (dict(COCO, ann_file='a.json'), 'ann_file: data/coco/a.json does not exist'),
         (dict(COCO, ann_file='/none/a.json'), 'ann_file: /none/a.json does not exist'),
-        (
-            dict(COCO, data_root='none', ann_file='/none/a.json'),
-            'ann_file: /none/a.json does not exist',
-        ),
+        (dict(COCO, data_root='none', ann_file='/none/a.json'), 'ann_file: /none/a.json does not'),
+        (dict(VOC, ann_file='a.txt'), 'ann_file: a.txt does not exist'),
+        (dict(PLAIN, ann_file='a.json'), 'ann_file: a.json does not exist'),
     ),
 )
 def test_missing_data_are_named(dataset, message):
-    with pytest.raises(SystemExit, match=rf'^test_dataloader\.dataset\.{message}; see docs/data'):
-        check(test_dataloader=dict(dataset=dataset))
+    assert f'test_dataloader.dataset.{message}' in said(test=dataset)
+    nested = WRAPPERS['RepeatDataset'](WRAPPERS['ConcatDataset'](dataset))
+    assert f'train_dataloader.dataset.dataset.datasets.0.{message}' in said(train=nested)
 
 
-@pytest.mark.parametrize(
-    'dataset',
-    (
-        CUSTOM,
-        dict(CUSTOM, data_prefix='train'),
-        dict(CUSTOM, data_prefix=dict(img_path='train')),
-        dict(COCO, data_prefix=dict(img='val2017/')),
-        dict(type='ImageNet', data_root='data/folder', split='train'),
-        # what reads from elsewhere, downloads itself, or is none of ours
-        dict(CUSTOM, data_root='s3://bucket/data'),
-        dict(COCO, data_root='none', backend_args=dict(backend='petrel')),
-        dict(type='CIFAR100', data_root='none'),
-        dict(type='mmdia.DigitsDataset'),
-        dict(type='OwnDataset', data_root='none', ann_file='none'),
-    ),
-)
-def test_what_can_run_is_let_through(dataset):
-    check(test_dataloader=dict(dataset=dataset))
-
-
-def test_absolute_and_home_paths(data, monkeypatch):
-    monkeypatch.setenv('HOME', str(data))
-    check(
-        test_dataloader=dict(
-            dataset=dict(COCO, data_root='none', ann_file='~/coco/annotations/val.json')
-        )
-    )
-    ann_file = str(data / 'coco' / 'annotations' / 'val.json')
-    check(test_dataloader=dict(dataset=dict(COCO, data_root='none', ann_file=ann_file)))
-
-
-def test_wrappers():
-    concat = dict(type='ConcatDataset', datasets=[CUSTOM, dict(CUSTOM, data_root='none')])
-    repeat = dict(type='RepeatDataset', times=2, dataset=concat)
-    with pytest.raises(SystemExit, match=r'test_dataloader\.dataset\.dataset\.datasets\.1\.data_r'):
-        check(test_dataloader=dict(dataset=repeat))
-
-
-def test_only_the_parts_that_run_are_checked():
-    missing = dict(dataset=dict(CUSTOM, data_root='none'))
-    cfg = Config(dict(train_dataloader=missing, val_dataloader=None))
-    check_data(cfg, 'val', 'test')
-    with pytest.raises(SystemExit, match='train_dataloader'):
-        check_data(cfg, 'val', 'train')
-
-
-@pytest.mark.parametrize('as_list', (False, True))
-def test_annotations_of_the_metric(as_list):
-    metric = dict(type='CocoMetric', ann_file='none.json')
-    with pytest.raises(SystemExit, match=r'test_evaluator\.(0\.)?ann_file: none\.json'):
-        check(test_evaluator=[metric] if as_list else metric)
-    check(test_evaluator=dict(metric, ann_file='data/coco/annotations/val.json'))
+def test_missing_annotations_of_a_metric():
+    metric = dict(type='mmdet.CocoMetric', ann_file='none.json')
+    message = 'test_evaluator.ann_file: none.json does not exist'
+    assert message in said(test=COCO, evaluator=metric)
+    Path('none.json').write_text('{"images": [')
+    assert 'none.json' in said(test=COCO, evaluator=metric)
+    # Two lists of entries: where the wrong one stands is said.
+    metrics = [dict(metric, ann_file='coco.json'), dict(metric, ann_file='other.json')]
+    message = 'test_evaluator.1.ann_file: other.json does not exist'
+    assert message in said(test=COCO, evaluator=metrics)
 
 
 @pytest.mark.parametrize(
@@ -111,16 +298,339 @@ def test_annotations_of_the_metric(as_list):
         ('lsa/resnet50_8xb32-120e_chest-xray.py', 'data/chest_xray'),
         ('dia/dia-resnet50_8xb32_in1k.py', 'data/imagenet'),
         ('dia/dia-resnet18_b128-5e_cifar100-folder.py', 'data/cifar100'),
-        ('dia/mask-rcnn_dia-r50_fpn_1x_coco.py', 'data/coco/annotations/instances_train2017.json'),
-        ('dia/resnet164_b128-180e_cifar10.py', None),
-        ('demo/dia-resnet18_digits.py', None),
-        ('demo/faster-rcnn_dia-r18_fpn_shapes.py', None),
+        ('dia/mask-rcnn_dia-r50_fpn_1x_coco.py', 'data/coco/'),
     ),
 )
 def test_shipped_configs(config, missing):
     cfg = Config.fromfile(CONFIGS / config)
-    if missing is None:
-        check_data(cfg, 'train', 'val')
+    dataset = dict(cfg.train_dataloader.dataset, pipeline=[], _scope_=cfg.default_scope)
+    assert f': {missing}' in said(train=dataset)
+
+
+def spoil_image(dataset, spoil):
+    """Make the second image of a dataset missing, or empty; returns its path."""
+    place = {'coco': 'images', 'list': 'images', 'plain': 'images', 'folders': 'train/dog'}
+    path = Path(place.get(dataset, 'JPEGImages'), 'b.jpg' if dataset == 'voc' else 'b.png')
+    path.unlink()
+    if spoil == 'empty':
+        path.touch()
+    return str(path)
+
+
+@pytest.mark.parametrize('dataset', DATASETS)
+def test_empty_images(dataset):
+    path = spoil_image(dataset, 'empty')
+    message = said(val=DATASETS[dataset])
+    assert path in message and 'do not exist or are empty' in message
+
+
+@pytest.mark.parametrize('dataset', ('coco', 'voc', 'list', 'plain'))
+def test_missing_images(dataset):
+    assert spoil_image(dataset, 'missing') in said(train=DATASETS[dataset])
+
+
+def test_images_elsewhere_are_not_looked_for():
+    change('plain.json', lambda c: c['data_list'][1].update(img_path='s3://there/b.png'))
+    start(train=dict(PLAIN, data_prefix=dict(img_path='')) | dict(indices=[1]))
+
+
+def test_large_datasets_are_sampled(monkeypatch):
+    monkeypatch.setattr(data_faults, 'MAX_IMAGES', 1)
+    spoil_image('coco', 'missing')
+    start(train=COCO)  # the second of two is not looked for
+
+
+@pytest.mark.parametrize('content', (b'', b'no image', None), ids=('empty', 'text', 'truncated'))
+@pytest.mark.parametrize('workers', (0, 1))
+def test_images_that_fail_later_are_named(workers, content):
+    load = [dict(type='LoadImageFromFile')]
+    (dataset,) = start(train=dict(COCO, pipeline=load))
+    path = Path('images/b.png')
+    path.write_bytes(path.read_bytes()[:-20] if content is None else content)
+    assert dataset[0]['img'].shape == (48, 64, 3)
+    loader = torch.utils.data.DataLoader(dataset, num_workers=workers, collate_fn=list)
+    with pytest.raises(RuntimeError, match=r'images/b\.png could not be loaded: '):
+        list(loader)
+
+
+# Boxes without area in the image of 64 x 48, as [x1, y1, x2, y2].
+DEGENERATE = {
+    'no width': [8, 8, 8, 40],
+    'no height': [8, 8, 40, 8],
+    'a point': [8, 8, 8, 8],
+    'corners swapped': [40, 40, 8, 8],
+    'right of the image': [64, 8, 80, 40],
+    'above the image': [8, -40, 40, 0],
+    'nan': [8, 8, float('nan'), 40],
+    'inf': [8, 8, float('inf'), 40],
+}
+
+
+def spoil_box(dataset, box):
+    x1, y1, x2, y2 = box
+    if dataset == 'voc':
+        write_xml('b', [value + 1 for value in box], 'dog')
+    elif dataset == 'plain':
+        change('plain.json', lambda c: c['data_list'][1]['instances'][0].update(bbox=box))
+    else:
+        box = [x1, y1, x2 - x1, y2 - y1]
+        change('coco.json', lambda c: c['annotations'][1].update(bbox=box))
+
+
+@pytest.mark.parametrize('serialize', (True, False))
+@pytest.mark.parametrize('kind', DEGENERATE)
+@pytest.mark.parametrize('dataset', ('voc', 'plain'))
+def test_degenerate_boxes_are_left_out_of_trainings(dataset, kind, serialize, warned):
+    spoil_box(dataset, DEGENERATE[kind])
+    cfg = dict(DATASETS[dataset], serialize_data=serialize)
+    if dataset == 'voc' and kind in ('nan', 'inf'):
+        assert 'Annotations/b.xml' in said(train=cfg)  # which are no integers
         return
-    with pytest.raises(SystemExit, match=f': {missing}'):
-        check_data(cfg, 'train', 'val')
+    (built,) = start(train=cfg)
+    assert [len(built[i]['instances']) for i in range(2)] == [1, 0]
+    file = 'Annotations/b.xml' if dataset == 'voc' else 'images/b.png'
+    assert f'in {file}; they are left out of the training' in warned[0]
+
+
+@pytest.mark.parametrize('dataset', ('voc', 'plain'))
+def test_degenerate_boxes_of_a_validation_stay(dataset, warned):
+    spoil_box(dataset, DEGENERATE['no width'])
+    (built,) = start(val=DATASETS[dataset])
+    assert len(built[1]['instances']) == 1
+    assert 'none of them can be found' in warned[0]
+
+
+@pytest.mark.parametrize('kind', DEGENERATE)
+def test_coco_leaves_them_out_itself(kind):
+    spoil_box('coco', DEGENERATE[kind])
+    (built,) = start(train=COCO)
+    boxes = [box['bbox'] for i in range(2) for box in built[i]['instances']]
+    assert all(data_faults.has_area(box, 64, 48) for box in boxes)
+
+
+@pytest.mark.parametrize('wrapper', WRAPPERS)
+def test_wrapped_datasets(wrapper, warned):
+    spoil_box('voc', DEGENERATE['no width'])
+    (built,) = start(train=WRAPPERS[wrapper](VOC))
+    assert sum(len(built[i]['instances']) for i in range(len(built))) == len(built) / 2
+    assert f'train_dataloader.dataset.dataset{"s.0" if "Con" in wrapper else ""} (' in warned[0]
+    Path('voc.txt').write_text('a\nc\n')
+    assert 'Annotations/c.xml' in said(train=WRAPPERS[wrapper](VOC))
+
+
+@pytest.mark.parametrize('dataset', ('coco', 'voc', 'plain'))
+def test_trainings_without_boxes(dataset, warned):
+    change('coco.json', lambda c: c.update(annotations=[]))
+    change('plain.json', lambda c: [s.update(instances=[]) for s in c['data_list']])
+    for name in 'ab':
+        write_xml(name, label='Cat')
+    assert 'no image has a box of the classes' in said(train=DATASETS[dataset])
+    start(test=DATASETS[dataset])  # may have images alone
+    assert 'no image has a box of the classes' in warned[-1]
+
+
+@pytest.mark.parametrize('label', (-1, 2, 1000))
+@pytest.mark.parametrize('dataset', ('list', 'plain'))
+def test_labels_out_of_range(dataset, label):
+    Path('list.txt').write_text(f'a.png 0\nb.png {label}\n')
+    change('plain.json', lambda c: c['data_list'][1]['instances'][0].update(bbox_label=label))
+    for part in ('train', 'val', 'test'):
+        message = said(**{part: DATASETS[dataset]})
+        assert f'not among the 2 classes of the model, such as {label} in images/b.png' in message
+
+
+@pytest.mark.parametrize('dataset', DATASETS)
+def test_more_classes_than_the_model(dataset, warned):
+    assert 'not among the 1 classes of the model' in said(train=DATASETS[dataset], num_classes=1)
+    start(train=DATASETS[dataset], num_classes=3)  # as upstream; but said
+    assert 'has 2 classes, the model tells 3 apart' in warned[0]
+
+
+def move(old, new):
+    Path('val', old).rename(Path('val', new))
+
+
+FOLDER_FAULTS = {
+    'one less': (lambda: move('cat', '../elsewhere'), 'lacks cat'),
+    'one more': (lambda: Path('val/ant').mkdir(), 'adds ant'),
+    'another': (lambda: move('dog', 'emu'), 'lacks dog and adds emu'),
+    'capital': (lambda: move('dog', 'Dog'), 'lacks dog and adds Dog'),
+}
+
+
+@pytest.mark.parametrize('kind', FOLDER_FAULTS)
+def test_folders_unlike_those_of_the_training(kind):
+    spoil, message = FOLDER_FAULTS[kind]
+    spoil()
+    val = dict(FOLDERS, data_root='val')
+    shown = said(train=FOLDERS, val=val)
+    assert message in shown and 'val' in shown and 'train' in shown
+    trained = dict(meta=dict(dataset_meta=dict(classes=CLASSES)))
+    assert message in said(test=val, checkpoint=trained, num_classes=3)
+
+
+def test_folders_without_a_known_training():
+    move('cat', '../elsewhere')
+    for checkpoint in ({}, dict(meta=None), dict(meta=dict(dataset_meta=None)), []):
+        message = said(test=dict(FOLDERS, data_root='val'), checkpoint=checkpoint)
+        assert '1 folders of classes, the model tells 2 apart' in message
+
+
+def test_an_empty_folder_keeps_the_place_of_a_class(warned):
+    for image in Path('val/cat').iterdir():
+        image.unlink()
+    start(train=FOLDERS, val=dict(FOLDERS, data_root='val'))
+    for image in Path('train/cat').iterdir():
+        image.unlink()
+    start(train=FOLDERS)
+    assert 'has no sample of cat' in warned[0]
+
+
+def test_names_that_folders_contradict():
+    named = dict(FOLDERS, metainfo=dict(classes=('dog', 'cat')))
+    assert 'make cat class 0' in said(train=named)
+    move('dog', 'emu')
+    # The names alone would agree, as the counts do.
+    named = dict(FOLDERS, metainfo=dict(classes=CLASSES))
+    assert 'lacks dog and adds emu' in said(train=named, val=dict(named, data_root='val'))
+
+
+@pytest.mark.parametrize('dataset', ('coco', 'voc', 'list'))
+def test_names_unlike_those_of_the_training(dataset):
+    train = DATASETS[dataset]
+    val = dict(train, metainfo=dict(classes=('dog', 'cat')))
+    message = 'has another order'
+    assert message in said(train=train, val=val)
+    trained = dict(meta=dict(dataset_meta=dict(classes=CLASSES)))
+    assert message in said(test=val, checkpoint=trained)
+    either = dict(type='mmdet.ConcatDataset', datasets=[train, val])
+    start(train=either, val=val)
+
+
+def test_names_as_text():
+    assert "text 'names.txt': no such file" in said(
+        train=dict(COCO, metainfo=dict(classes='names.txt'))
+    )
+
+
+def test_categories_in_another_order():
+    content = json.loads(Path('coco.json').read_text())
+    content['categories'].reverse()
+    Path('other.json').write_text(json.dumps(content))
+    message = said(train=COCO, val=dict(COCO, ann_file='other.json'))
+    assert 'the categories of the annotation files have another order' in message
+
+
+def other_images(content):
+    for image in content['images']:
+        image['file_name'] = f'other_{image["file_name"]}'
+
+
+METRIC_FAULTS = {
+    'other numbers': (lambda c: [i.update(id=i['id'] + 5) for i in c['images']], 'has no image 0'),
+    'other images': (other_images, 'has no image 0 of the file images/a.png'),
+    'one less': (lambda c: c['images'].pop(), 'has no image 1'),
+    'other classes': (lambda c: c['categories'][0].update(name='emu'), 'lacks cat'),
+    'another order': (lambda c: c['categories'].reverse(), 'has another order'),
+    'no categories': (lambda c: c.pop('categories'), 'lacks cat, dog'),
+}
+
+
+@pytest.mark.parametrize('kind', METRIC_FAULTS)
+def test_metrics_of_other_annotations(kind):
+    update, message = METRIC_FAULTS[kind]
+    Path('other.json').write_text(Path('coco.json').read_text())
+    change('other.json', update)
+    metric = dict(type='mmdet.CocoMetric', ann_file='other.json')
+    shown = said(val=COCO, evaluator=metric)
+    assert message in shown and 'val_evaluator' in shown
+    start(val=COCO, evaluator=dict(metric, ann_file='coco.json'))
+
+
+def test_metrics_of_more_images(warned):
+    metric = dict(type='mmdet.CocoMetric', ann_file='coco.json')
+    start(val=dict(COCO, indices=1), evaluator=metric)
+    assert 'has 2 images, the dataset 1: the rest count as missed' in warned[-1]
+
+
+HINT = '; filter_cfg drops images that are small or have no boxes of the classes'
+
+
+@pytest.mark.parametrize('serialize', (True, False))
+@pytest.mark.parametrize('dataset', ('coco', 'voc'))
+def test_filters_that_leave_nothing(dataset, serialize):
+    filters = dict(filter_empty_gt=True)
+    cfg = dict(DATASETS[dataset], filter_cfg=filters, serialize_data=serialize)
+    cfg['metainfo'] = dict(classes=('emu',))
+    file = cfg['ann_file']
+    place = f'train_dataloader.dataset (ann_file {file}, data_prefix {cfg["data_prefix"]}'
+    assert said(train=cfg) == f'{place}, filter_cfg {filters}): no images{HINT}'
+
+
+@pytest.mark.parametrize('part', ('train', 'val', 'test'))
+def test_no_images(part):
+    Path('list.txt').write_text('')
+    change('coco.json', lambda c: c.update(images=[], annotations=[]))
+    for dataset in (LIST, COCO):
+        message = said(**{part: dataset})
+        assert f'{part}_dataloader.dataset (ann_file {dataset["ann_file"]}' in message
+        assert message.endswith(': no images')
+
+
+def test_loaders_with_data_are_built_as_before():
+    cfg = dict(batch_size=1, sampler=dict(type='DefaultSampler', shuffle=True), dataset=dict(COCO))
+    runner = Runner(Model(2), 'run', experiment_name=f'check_{os.getpid()}_{next(NUMBERS)}')
+    check_data(runner)
+    loader = runner.build_dataloader(cfg, 7)
+    assert len(loader.dataset) == 2 and loader.sampler.seed == 7
+    loader = runner.build_dataloader(cfg, seed=7, diff_rank_seed=True)
+    theirs = Runner.build_dataloader(cfg, seed=7, diff_rank_seed=True)
+    assert loader.sampler.seed != 7  # drawn
+    assert loader.worker_init_fn.keywords == theirs.worker_init_fn.keywords
+    assert runner.build_dataloader(loader) is loader
+
+
+def test_the_last_file_read(tmp_path):
+    (tmp_path / 'a.txt').write_text('a')
+    with LastFileRead() as outer:
+        (tmp_path / 'b.txt').write_text('b')
+        assert outer.path is None  # written
+        with LastFileRead() as inner:
+            (tmp_path / 'a.txt').read_text()
+        assert inner.path == str(tmp_path / 'a.txt') and outer.path is None
+        (tmp_path / 'c.txt').exists()
+        with pytest.raises(FileNotFoundError):
+            (tmp_path / 'c.txt').read_text()
+    assert outer.path == str(tmp_path / 'c.txt')
+    (tmp_path / 'a.txt').read_text()
+    assert outer.path == str(tmp_path / 'c.txt')
+
+
+def test_looking_through_takes_little_time():
+    """So that COCO's 118,000 images take seconds."""
+    change('plain.json', lambda c: c.update(data_list=c['data_list'] * 1000))
+    (built,) = start(train=PLAIN)
+    begin = time.perf_counter()
+    data_faults.look_through(built, 2)
+    assert time.perf_counter() - begin < 2  # some 0.05 s
+
+
+@pytest.mark.parametrize('tool', ('train', 'test'))
+def test_tools(tool, monkeypatch):
+    entry = f'{tool}_dataloader'
+    Path('list.txt').write_text('a.png 0\nb.png 10\n')
+    base = CONFIGS / 'demo' / 'dia-resnet18_digits.py'
+    dataset = f'dict(_delete_=True, pipeline=[dict(type="PackInputs")], **{LIST})'
+    Path('my.py').write_text(f'_base_ = {str(base)!r}\n{entry} = dict(dataset={dataset})\n')
+    path = str(ROOT / 'tools' / f'{tool}.py')
+    options = ['my.py', '--no-validate'] if tool == 'train' else ['my.py', 'none.pth']
+    monkeypatch.setattr('sys.argv', [path, *options])
+    with pytest.raises(SystemExit, match=f'{entry}.dataset .*10 in images/b.png'):
+        runpy.run_path(path, run_name='__main__')
+
+    # Without the check, that runner is MMEngine's own.
+    runners = []
+    monkeypatch.setattr(Runner, tool, lambda runner: runners.append(runner))
+    monkeypatch.setattr('sys.argv', [path, *options, '--no-data-check'])
+    runpy.run_path(path, run_name='__main__')
+    assert not any(isinstance(hook, DataCheckHook) for hook in runners[0].hooks)

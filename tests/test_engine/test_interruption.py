@@ -201,7 +201,8 @@ def test_damaged_checkpoints_are_passed_over(tmp_path, capsys):
     other.write_bytes(content)
     assert latest_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_1.pth')
     (tmp_path / 'epoch_1.pth').write_bytes(b'')
-    assert latest_checkpoint(str(tmp_path)) is None
+    with pytest.raises(SystemExit, match=r'no checkpoint in .* is intact(.*\n.*epoch_\d){3}'):
+        latest_checkpoint(str(tmp_path))
 
 
 def test_work_dir_may_have_moved(tmp_path):
@@ -226,6 +227,7 @@ def test_work_dir_that_cannot_be_written(tmp_path):
 def test_full_disk_writes_nothing(tmp_path, monkeypatch):
     class Runner:
         work_dir = str(tmp_path)
+        train_loop = None
 
     class Usage:
         free = 7 * 2**20

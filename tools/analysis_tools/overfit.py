@@ -23,6 +23,7 @@ from mmdia.apis.command_line import (
     is_detection,
     read_config,
 )
+from mmdia.apis.data_check import check_data
 
 
 def source_dataset(cfg: Config) -> ConfigDict:
@@ -260,6 +261,8 @@ def main() -> None:
     set_schedule(cfg, args)
     set_backbone(cfg, args.pretrained)
     runner = build_runner(cfg)
+    if not args.no_data_check:
+        check_data(runner)
     start = time.time()
     runner.train()
     print(report(runner, args, time.time() - start))

@@ -1,4 +1,5 @@
+from .checkpoint import DurableCheckpointHook
 from .compile import CompileBackboneHook
 from .interruption import InterruptionHook
 
-__all__ = ['CompileBackboneHook', 'InterruptionHook']
+__all__ = ['CompileBackboneHook', 'DurableCheckpointHook', 'InterruptionHook']

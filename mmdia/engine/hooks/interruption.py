@@ -1,30 +1,60 @@
 """Interrupted trainings leave a checkpoint, and say how to go on."""
 
+import os
+import re
 import shlex
 import shutil
 import signal
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, List, Optional
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_rank, get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.optim import BaseOptimWrapper
 from mmengine.runner import Runner
+from torch.distributed import new_group
+from torch.utils.data import DataLoader
 
 from mmdia.registry import HOOKS
 
-from ..loops import ResumableTrainLoop, random_states
+from ..files import BACKEND, replace_file
+from ..loops import ResumableIterTrainLoop, ResumableTrainLoop, random_states
+from ..signals import catch_signals, release_signals, start_worker_apart
 
 FILE_NAME = 'interrupted.pth'
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# argparse takes abbreviations.
+RESUME = re.compile('--r(e(s(u(m(e)?)?)?)?)?(=.*)?')
 
 
-def resume_command() -> str:
-    """The command of this process, with the option that resumes."""
-    words = [sys.executable, *sys.argv]
-    return shlex.join(words if '--resume' in words else [*words, '--resume'])
+def resume_words(words: List[str]) -> List[str]:
+    """A command line that resumes from the latest checkpoint, whatever it said of that."""
+    kept, value_follows = [], False
+    for word in words:
+        is_option = RESUME.fullmatch(word) is not None
+        if not is_option and (word.startswith('-') or not value_follows):
+            kept.append(word)
+        value_follows = is_option and '=' not in word
+    return [*kept, '--resume']
+
+
+def how_to_resume(launcher: str) -> str:
+    """What a user has to do to go on, as far as a process can know how it was started.
+
+    Args:
+        launcher (str): That of the run.
+    """
+    command = [sys.executable, *resume_words(sys.argv)]
+    if launcher != 'none':
+        processes = os.environ.get('LOCAL_WORLD_SIZE')
+        if launcher != 'pytorch' or processes != str(get_world_size()):
+            return 'continue by starting the job as before, with --resume'
+        port = os.environ.get('MASTER_PORT', '29500')
+        options = [f'--nproc_per_node={processes}', f'--master_port={port}']
+        command[1:1] = ['-m', 'torch.distributed.run', *options]
+    return f'continue with: {shlex.join(command)}'
 
 
 def has_gradients(wrapper: BaseOptimWrapper) -> bool:
@@ -44,6 +74,14 @@ def state_size(value: Any) -> int:
     return 0
 
 
+def start_workers_apart(loader: DataLoader) -> None:
+    """Make a data loader start its workers with :func:`start_worker_apart`."""
+    start = loader.worker_init_fn
+    options = start.keywords if isinstance(start, partial) else {}
+    start = start.func if isinstance(start, partial) else start
+    loader.worker_init_fn = partial(start_worker_apart, start=start, **options)
+
+
 @HOOKS.register_module()
 class InterruptionHook(Hook):
     """Saves a checkpoint when the process is asked to stop, and exits.
@@ -52,7 +90,8 @@ class InterruptionHook(Hook):
     accumulation of gradients, is brought to its end, ``interrupted.pth`` is
     saved in the work dir as the latest checkpoint, and the process exits with
     128 plus the signal's number. A second signal stops at once. In a
-    distributed run one process that is asked stops all.
+    distributed run one process that is asked stops all. Child processes do
+    with signals what they would do without this hook.
 
     With :class:`ResumableTrainLoop` and :class:`ResumableIterTrainLoop` a resumed
     run goes on as if it had not been interrupted; with other loops it repeats the
@@ -68,17 +107,21 @@ class InterruptionHook(Hook):
     def __init__(self) -> None:
         self._signal: Optional[int] = None
         self._position: Optional[dict] = None
-        self._previous: Dict[int, Any] = {}
+        self._group: Any = None
 
     def before_train(self, runner: Runner) -> None:
         """Listen to the signals."""
-        for number in SIGNALS:
-            self._previous[number] = signal.signal(number, self._note)
+        if get_world_size() > 1:
+            # Processes agree on their CPUs: no device has to wait for it.
+            self._group = new_group(backend='gloo')
+        for loop in (runner.train_loop, runner.val_loop):
+            if loop is not None:
+                start_workers_apart(loop.dataloader)
+        catch_signals(self._note)
 
     def after_train(self, runner: Runner) -> None:
         """Stop listening."""
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        release_signals()
 
     def _note(self, number: int, frame: Any) -> None:
         if self._signal is not None:
@@ -86,11 +129,10 @@ class InterruptionHook(Hook):
         self._signal = number
 
     def _asked_to_stop(self) -> bool:
-        if get_world_size() == 1:
-            return self._signal is not None
-        number = torch.tensor(self._signal or 0)
-        all_reduce(number, 'max')
-        self._signal = int(number) or None
+        if self._group is not None:
+            number = torch.tensor(self._signal or 0)
+            all_reduce(number, 'max', self._group)
+            self._signal = int(number) or None
         return self._signal is not None
 
     def after_train_iter(
@@ -105,18 +147,22 @@ class InterruptionHook(Hook):
             return
         self._position = dict(batch=batch_idx + 1, states=all_gather_object(random_states()))
         runner.logger.info(f'{signal.Signals(self._signal).name}: saving {FILE_NAME} and stopping')
-        runner.save_checkpoint(runner.work_dir, FILE_NAME, by_epoch=False)
+        runner.save_checkpoint(
+            runner.work_dir, FILE_NAME, by_epoch=False, backend_args=dict(backend=BACKEND)
+        )
         if is_main_process():
             path = Path(runner.work_dir, FILE_NAME).resolve()
-            Path(runner.work_dir, 'last_checkpoint').write_text(str(path), encoding='utf-8')
-            runner.logger.info(f'continue with: {resume_command()}')
+            replace_file(Path(runner.work_dir, 'last_checkpoint'), str(path).encode())
+            runner.logger.info(how_to_resume(runner.launcher))
         self.after_train(runner)
         raise SystemExit(128 + self._signal)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the position within the epoch, and check that there is room."""
+        """Add the position within the run, and check that there is room."""
         if self._position is not None:
             checkpoint['position'] = self._position
+        if isinstance(runner.train_loop, (ResumableTrainLoop, ResumableIterTrainLoop)):
+            checkpoint['validated'] = runner.train_loop.is_validated(checkpoint['meta'])
         needed, free = state_size(checkpoint), shutil.disk_usage(runner.work_dir).free
         if is_main_process() and needed > free:
             raise OSError(
@@ -125,14 +171,15 @@ class InterruptionHook(Hook):
             )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Continue in the middle of an epoch."""
+        """Continue in the middle of an epoch, or behind it."""
         if not runner._resume:
             return
         # MMEngine would run it, to compare numbers of GPUs.
         checkpoint.get('meta', {}).pop('config', None)
         position, loop = checkpoint.get('position'), runner.train_loop
-        if position is None or not isinstance(loop, ResumableTrainLoop):
-            return
-        states = position['states']
-        # With another number of processes, nothing can be the same.
-        loop.continue_at(position['batch'], states[get_rank() % len(states)])
+        if isinstance(loop, (ResumableTrainLoop, ResumableIterTrainLoop)):
+            loop.validated = checkpoint.get('validated', False)
+        if position is not None and isinstance(loop, ResumableTrainLoop):
+            states = position['states']
+            # With another number of processes, nothing can be the same.
+            loop.continue_at(position['batch'], states[get_rank() % len(states)])

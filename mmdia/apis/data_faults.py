@@ -1,0 +1,240 @@
+"""What can be wrong with a dataset of MMPretrain or MMDetection, found through its own methods."""
+
+import math
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Sized, Tuple
+
+import numpy as np
+
+# Images looked for on disk, evenly spread. All of a large dataset would take minutes on slow disks.
+MAX_IMAGES = 10_000
+
+
+def inner_datasets(dataset: Any, key: str) -> Iterator[Tuple[str, Any]]:
+    """Yield the datasets within wrappers, and where they stand.
+
+    Args:
+        dataset (Any): A dataset, such as a ``ConcatDataset`` of others.
+        key (str): Where it stands in the config.
+
+    Yields:
+        tuple: Where a dataset that wraps no other stands, and the dataset.
+    """
+    wrapped = getattr(dataset, 'datasets', None)
+    if isinstance(wrapped, (list, tuple)):
+        for i, part in enumerate(wrapped):
+            yield from inner_datasets(part, f'{key}.datasets.{i}')
+        return
+    inner = getattr(dataset, 'dataset', None) or getattr(dataset, '_dataset', None)
+    if isinstance(inner, Sized):
+        yield from inner_datasets(inner, f'{key}.dataset')
+    else:
+        yield key, dataset
+
+
+def classes_of(dataset: Any) -> Optional[Tuple[str, ...]]:
+    """The names of a dataset's classes; None if it has none."""
+    classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+    return tuple(classes) if isinstance(classes, (list, tuple)) else None
+
+
+def names(found: Sequence[str], limit: int = 3) -> str:
+    """The first of some names, and how many there are more."""
+    more = len(found) - limit
+    return ', '.join(map(str, found[:limit])) + (f' and {more} more' if more > 0 else '')
+
+
+def has_area(box: Sequence[float], width: float, height: float) -> bool:
+    """Whether a box has an area, all or part of it in its image."""
+    x1, y1, x2, y2 = box
+    return (
+        all(map(math.isfinite, box))
+        and min(x2, width) > max(x1, 0)
+        and min(y2, height) > max(y1, 0)
+    )
+
+
+def is_degenerate(instance: Dict[str, Any], sample: Dict[str, Any]) -> bool:
+    """Whether the box of an instance has no area within the image of its sample."""
+    box = instance.get('bbox')
+    if box is None or len(box) != 4:  # rotated boxes have other numbers
+        return False
+    return not has_area(box, sample.get('width', math.inf), sample.get('height', math.inf))
+
+
+def labels_of(sample: Dict[str, Any]) -> List[int]:
+    """The class numbers of a sample, of its image or of its boxes."""
+    if 'gt_label' in sample:
+        label = sample['gt_label']  # of several classes a list or an array, of several tasks a dict
+        labels = label if isinstance(label, (list, tuple, np.ndarray)) else [label]
+        return [int(number) for number in labels if isinstance(number, Integral)]
+    instances = sample.get('instances') or ()
+    return [instance['bbox_label'] for instance in instances if 'bbox_label' in instance]
+
+
+def source_of(sample: Dict[str, Any], index: int) -> str:
+    """The file of a sample's annotations, else of its image, else its index."""
+    path = sample.get('xml_path') or sample.get('img_path')
+    return path if isinstance(path, str) else f'sample {index}'
+
+
+def is_local(dataset: Any, path: Any) -> bool:
+    """Whether a path of a dataset is one on disk."""
+    backend = (getattr(dataset, 'backend_args', None) or {}).get('backend', 'local')
+    return isinstance(path, str) and '://' not in path and backend in ('local', 'disk')
+
+
+@dataclass
+class Samples:
+    """What a pass over the samples of a dataset finds.
+
+    Args:
+        looked_at (int): Number of images looked for on disk. Defaults to 0.
+        bad_images (list[str]): Images that do not exist or are empty.
+        labels (Counter): Number of samples or boxes of each class.
+        bad_labels (list[tuple]): Labels out of range, with their files.
+        detection (bool): Whether there are lists of boxes. Defaults to False.
+        bad_boxes (dict[str, list]): Boxes of no area, by their files.
+    """
+
+    looked_at: int = 0
+    bad_images: List[str] = field(default_factory=list)
+    labels: Counter = field(default_factory=Counter)
+    bad_labels: List[Tuple[int, str]] = field(default_factory=list)
+    detection: bool = False
+    bad_boxes: Dict[str, list] = field(default_factory=dict)
+
+
+def look_through(dataset: Any, num_classes: Optional[int] = None) -> Samples:
+    """Look at the annotations of all samples of a dataset.
+
+    Args:
+        dataset (Any): A dataset with ``get_data_info``.
+        num_classes (int, optional): Number of classes that the model tells
+            apart. Defaults to None: labels are not compared.
+
+    Returns:
+        Samples: What was found.
+    """
+    found = Samples()
+    step = math.ceil(len(dataset) / MAX_IMAGES) or 1
+    for index in range(len(dataset)):
+        sample = dataset.get_data_info(index)
+        path = sample.get('img_path')
+        if index % step == 0 and is_local(dataset, path):
+            found.looked_at += 1
+            if not (os.path.isfile(path) and os.path.getsize(path)):
+                found.bad_images.append(path)
+        found.detection |= 'instances' in sample
+        labels = labels_of(sample)
+        found.labels.update(labels)
+        if num_classes is not None:
+            found.bad_labels += [
+                (label, source_of(sample, index))
+                for label in labels
+                if not 0 <= label < num_classes
+            ]
+        for instance in sample.get('instances') or ():
+            if is_degenerate(instance, sample):
+                boxes = found.bad_boxes.setdefault(source_of(sample, index), [])
+                boxes.append(list(instance['bbox']))
+    return found
+
+
+def drop_degenerate_boxes(dataset: Any) -> None:
+    """Remove the boxes that have no area from the annotations of a dataset.
+
+    Args:
+        dataset (mmengine.dataset.BaseDataset): The dataset, changed in place.
+    """
+    samples = [dataset.get_data_info(index) for index in range(len(dataset))]
+    for sample in samples:
+        if sample.get('instances'):
+            kept = [box for box in sample['instances'] if not is_degenerate(box, sample)]
+            sample['instances'] = kept
+    dataset.data_list = samples
+    if dataset.serialize_data:
+        dataset.data_bytes, dataset.data_address = dataset._serialize_data()
+
+
+def class_faults(dataset: Any) -> Iterator[str]:
+    """Yield what is wrong with how a dataset names and numbers its classes.
+
+    Args:
+        dataset (Any): The dataset.
+    """
+    given = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+    if isinstance(given, str):
+        yield f'metainfo.classes is the text {given!r}: no such file; write a tuple of names'
+    classes = classes_of(dataset)
+    if classes is None:
+        return
+    for name, number in (getattr(dataset, 'folder_to_idx', None) or {}).items():
+        if name in classes and classes[number] != name:
+            yield (
+                f'the folders, in alphabetical order, make {name} class {number}, which '
+                f'metainfo.classes names {classes[number]}'
+            )
+            break
+    known = getattr(dataset, 'cat_ids', None)
+    if isinstance(known, (list, tuple)) and len(known) < len(classes):
+        yield (
+            f'has {len(known)} of the {len(classes)} classes of metainfo.classes, which would '
+            'number them otherwise; write those of its categories'
+        )
+
+
+def unlike_classes(trained: Any, tested: Any) -> Optional[str]:
+    """How the classes of two datasets differ; None if they are the same, or unknown.
+
+    Args:
+        trained (Any): The dataset of the training.
+        tested (Any): The dataset to evaluate on.
+    """
+    ours, theirs = classes_of(trained), classes_of(tested)
+    folders = [list(getattr(d, 'folder_to_idx', None) or {}) for d in (trained, tested)]
+    if all(folders):
+        ours, theirs = map(tuple, folders)
+    if ours is None or theirs is None:
+        return None
+    if ours == theirs:
+        ids = [list(getattr(d, 'cat_ids', None) or ()) for d in (trained, tested)]
+        if ids[0] != ids[1] and sorted(ids[0]) == sorted(ids[1]):
+            return 'the categories of the annotation files have another order'
+        return None
+    return describe_difference(ours, theirs)
+
+
+def describe_difference(ours: Sequence[str], theirs: Sequence[str]) -> str:
+    """How a list of classes differs from that of the training."""
+    lacking = [name for name in ours if name not in theirs]
+    added = [name for name in theirs if name not in ours]
+    parts = [f'lacks {names(lacking)}'] * bool(lacking) + [f'adds {names(added)}'] * bool(added)
+    return ' and '.join(parts) or 'has another order'
+
+
+def metric_faults(metric: Any, dataset: Any) -> Iterator[str]:
+    """Yield how the annotation file of a COCO metric does not fit a dataset.
+
+    Args:
+        metric (Any): The metric; others than those of COCO files pass.
+        dataset (Any): The dataset whose predictions it gets.
+    """
+    api = getattr(metric, '_coco_api', None)
+    classes = classes_of(dataset)
+    if api is None or classes is None:
+        return
+    categories = api.dataset.get('categories', ())
+    found = tuple(category['name'] for category in categories if category['name'] in classes)
+    if found != classes:
+        yield f'its categories differ from the classes: {describe_difference(classes, found)}'
+    files = {number: os.path.basename(image['file_name']) for number, image in api.imgs.items()}
+    for index in range(len(dataset)):
+        sample = dataset.get_data_info(index)
+        name = files.get(sample.get('img_id'))
+        if name is None or name != os.path.basename(sample['img_path']):
+            yield f'has no image {sample.get("img_id")} of the file {sample.get("img_path")}'
+            return

@@ -1,0 +1,61 @@
+"""Files that are replaced as a whole."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Union
+
+from mmengine.fileio import LocalBackend, register_backend
+
+BACKEND = 'mmdia.durable'
+# Ends the name of a file that is not complete.
+PART = '.part'
+
+
+def replace_file(path: Union[str, Path], content: bytes) -> None:
+    """Write a file such that there is the old one or the new one, complete, at any moment.
+
+    Args:
+        path (str | Path): The file.
+        content (bytes): What it is to hold.
+    """
+    path = Path(path)
+    part = path.with_name(path.name + PART)
+    try:
+        with open(part, 'wb') as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def remove_parts(folder: Union[str, Path]) -> None:
+    """Remove what killed processes left of files that they were writing.
+
+    Args:
+        folder (str | Path): The folder, which no other process writes to.
+    """
+    for part in Path(folder).glob(f'*{PART}'):
+        part.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names of a folder's files are on the disk, where that is possible."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    with suppress(OSError):  # not every file system can
+        os.fsync(descriptor)
+    os.close(descriptor)
+
+
+@register_backend(BACKEND, force=True)
+class DurableBackend(LocalBackend):
+    """Files on disk, each written with :func:`replace_file`."""
+
+    def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
+        """Write a file, and the folders that it needs."""
+        Path(filepath).parent.mkdir(parents=True, exist_ok=True)
+        replace_file(filepath, obj)
