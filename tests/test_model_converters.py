@@ -702,7 +702,6 @@ EVIL = (
 )
 
 
-@pytest.mark.parametrize('text', EVIL)
 @pytest.fixture
 def evil(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -78,20 +78,24 @@ ARRAY, ONE_CYCLE, HISTORY = Maker(refuse), Maker(refuse), Maker(lambda: HistoryB
 
 
 def make_dict(items: list = ()) -> OrderedDict:
+    """Stand for ``OrderedDict``."""
     return OrderedDict((check_key(key), value) for key, value in items)
 
 
 def make_counter(counts: dict) -> Counter:
+    """Stand for ``Counter``."""
     check(type(counts) is dict, 'a counter of no dict')
     return Counter(counts)
 
 
 def make_bytes(text: str = '', encoding: str = 'latin1') -> bytes:
+    """Bytes, which protocol 2 writes as text."""
     check(type(text) is str and encoding in ('latin1', 'latin-1'), f'bytes in {encoding!r}')
     return text.encode('latin1')
 
 
 def make_dtype(code: str, *_: bool) -> np.dtype:
+    """Stand for ``np.dtype``."""
     check(DTYPE.fullmatch(code) is not None, f'the type {code!r} of NumPy')
     return np.dtype(code)
 
@@ -108,11 +112,13 @@ def make_values(dtype: np.dtype, data: bytes) -> np.ndarray:
 
 
 def make_scalar(dtype: np.dtype, data: bytes) -> np.generic:
+    """A number of NumPy, or a text."""
     (value,) = make_values(dtype, data)
     return value
 
 
 def make_array(cls: Maker, *_: Any) -> np.ndarray:
+    """An array to be filled."""
     check(cls is ARRAY, 'a subclass of the arrays of NumPy')
     return np.empty(0)
 
@@ -137,6 +143,7 @@ def fill_dict(values: OrderedDict, state: dict) -> None:
 
 
 def fill_namespace(options: Namespace, state: dict) -> None:
+    """Set options by their names."""
     check(not any(name.startswith('__') for name in state), 'options that are no names')
     vars(options).update(state)
 
@@ -148,6 +155,7 @@ def fill_dtype(dtype: np.dtype, state: tuple) -> None:
 
 
 def fill_array(array: np.ndarray, state: tuple) -> None:
+    """Set shape, type and values, where they fit."""
     _, shape, dtype, is_fortran, data = state
     count = len(make_values(dtype, data))
     sizes = all(type(size) is int and size >= 0 for size in shape)

@@ -32,38 +32,46 @@ class Unpickler(pickle._Unpickler):
     dispatch = {code[0]: pickle._Unpickler.dispatch[code[0]] for code in OPCODES}
 
     def find_class(self, module: str, name: str) -> Any:
+        """What stands for a name."""
         return find(f'{module}.{name}')
 
     def load_call(self) -> None:
+        """Call what may be called."""
         args, maker = self.stack.pop(), self.stack.pop()
         check(type(maker) is Maker, f'a call of {type(maker).__name__}')
         self.append(maker.function(*args))
 
     def load_state(self) -> None:
+        """Fill what has to be filled."""
         state = self.stack.pop()
         fill(self.stack[-1], state)
 
     def load_storage(self) -> None:
+        """Read the storage of a tensor."""
         key = self.stack.pop()
         check(type(key) is tuple and key[0] == 'storage', 'a reference to no storage')
         self.append(self.persistent_load(key))  # of torch.load
 
     def load_items(self) -> None:
+        """Extend a list."""
         values = self.pop_mark()
         check(type(self.stack[-1]) is list, 'items of no list')
         self.stack[-1].extend(values)
 
     def load_entries(self) -> None:
+        """Update a dict."""
         entries = iter(self.pop_mark())
         check(type(self.stack[-1]) in (dict, OrderedDict, Counter), 'entries of no dict')
         self.stack[-1].update((check_key(key), value) for key, value in zip(entries, entries))
 
     def load_item(self) -> None:
+        """Append to a list."""
         self.metastack.append(self.stack[:-1])
         self.stack = self.stack[-1:]
         self.load_items()
 
     def load_entry(self) -> None:
+        """Add to a dict."""
         self.metastack.append(self.stack[:-2])
         self.stack = self.stack[-2:]
         self.load_entries()
