@@ -50,13 +50,6 @@ def forged_history(**state):
     return Forged(HistoryBuffer, state={**good, **state})
 
 
-def nested_tuple(depth):
-    value = ()
-    for _ in range(depth):
-        value = (value,)
-    return value
-
-
 SCALAR = np.float64(1).__reduce__()[0]
 OBJECTS = (3, '|', None, ('a',), {'a': (np.dtype('O'), 0)}, 8, 8, 63)
 STORAGE = torch.arange(4.0)._typed_storage()
@@ -68,7 +61,6 @@ FORGERIES = {
     'time': np.zeros(2, 'M8[s]'),
     'byte-order': np.zeros(2, '>f8'),
     'record': np.zeros(2, [('a', 'f4')]).view(np.recarray),
-    'matrix': np.matrix([1.0]),
     'fields-by-state': forged_dtype('f8', OBJECTS),
     'fields-of-text': forged_dtype('S8', OBJECTS),
     'state-that-is-none': forged_dtype('f8', (3,)),
@@ -119,8 +111,6 @@ FORGERIES = {
     ),
     'tensor-of-list': Forged(_utils._rebuild_tensor_v2, [1.0], 0, (1,), (1,), False, None),
     'codec': Forged(__import__('_codecs').encode, 'a', 'rot13'),
-    'nested-key': {nested_tuple(100_000): 1},
-    'nested-set': {nested_tuple(100_000)},
 }
 
 
@@ -133,24 +123,32 @@ def survives(target, *args):
     assert process.exitcode == 0
 
 
-def refuse(path):
+def refuse(folder, value):
+    for name, zipped in (('zip.pth', True), ('legacy.pth', False)):
+        torch.save(dict(a=value), folder / name, _use_new_zipfile_serialization=zipped)
+        refuse_file(folder / name)
+
+
+def refuse_file(path):
     with pytest.raises(ValueError, match=f'checkpoint {path} (holds|is truncated)'):
         read_file(path)
     assert HistoryBuffer._statistics_methods == METHODS
 
 
-@pytest.mark.parametrize('zipped', (True, False))
 @pytest.mark.parametrize('name', FORGERIES)
-def test_forgery(tmp_path, name, zipped):
+def test_forgery(tmp_path, name):
+    survives(refuse, tmp_path, FORGERIES[name])
+
+
+# Whoever hashes tuples in tuples calls itself for each.
+@pytest.mark.parametrize(
+    ('before', 'after'), ((b'}', b'K\x01s.'), (b'c__builtin__\nset\n]', b'a\x85R.'))
+)
+def test_nested_keys(tmp_path, before, after):
     path = tmp_path / 'forged.pth'
-    if name.startswith('nested'):  # which Python's pickler cannot write
-        data = b'\x80\x02' + b'}' + b')' + b'\x85' * 100_000 + b'K\x01s.'
-        if name == 'nested-set':
-            data = b'\x80\x02c__builtin__\nset\n]' + b')' + b'\x85' * 100_000 + b'a\x85R.'
-        path.write_bytes(rezip(to_bytes({}), data))
-    else:
-        torch.save(dict(a=FORGERIES[name]), path, _use_new_zipfile_serialization=zipped)
-    survives(refuse, path)
+    pickled = b'\x80\x02' + before + b')' + b'\x85' * 200_000 + after
+    path.write_bytes(rezip(to_bytes({}), pickled))
+    survives(refuse_file, path)
 
 
 def test_script(tmp_path):

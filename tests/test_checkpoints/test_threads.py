@@ -49,7 +49,7 @@ def read_beside_torch(path):
 
 @pytest.mark.parametrize(
     ('function', 'count'),
-    ((read, 200), (build, 12), (read_beside_torch, 200)),
+    ((read, 100), (build, 8), (read_beside_torch, 100)),
     ids=('read_file', 'get_model', 'safe_globals'),
 )
 def test_threads(files, function, count):
