@@ -5,7 +5,7 @@ state that it may give to what it made, is in :mod:`.plain_values`.
 """
 
 import pickle
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from typing import Any
 
 from .plain_values import Maker, check, check_key, fill, find
@@ -16,7 +16,7 @@ OPCODES = (
     *(pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.BINFLOAT, pickle.LONG1),
     *(pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.BINUNICODE, pickle.SHORT_BINSTRING),
     *(pickle.EMPTY_LIST, pickle.EMPTY_DICT, pickle.EMPTY_SET, pickle.EMPTY_TUPLE),
-    *(pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3),
+    *(pickle.APPEND, pickle.APPENDS, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3),
     *(pickle.BINGET, pickle.LONG_BINGET, pickle.BINPUT, pickle.LONG_BINPUT),
 )
 
@@ -52,23 +52,11 @@ class Unpickler(pickle._Unpickler):
         check(type(key) is tuple and key[0] == 'storage', 'a reference to no storage')
         self.append(self.persistent_load(key))  # of torch.load
 
-    def load_items(self) -> None:
-        """Extend a list."""
-        values = self.pop_mark()
-        check(type(self.stack[-1]) is list, 'items of no list')
-        self.stack[-1].extend(values)
-
     def load_entries(self) -> None:
         """Update a dict."""
         entries = iter(self.pop_mark())
-        check(type(self.stack[-1]) in (dict, OrderedDict, Counter), 'entries of no dict')
+        check(type(self.stack[-1]) in (dict, OrderedDict), 'entries of no dict')
         self.stack[-1].update((check_key(key), value) for key, value in zip(entries, entries))
-
-    def load_item(self) -> None:
-        """Append to a list."""
-        self.metastack.append(self.stack[:-1])
-        self.stack = self.stack[-1:]
-        self.load_items()
 
     def load_entry(self) -> None:
         """Add to a dict."""
@@ -79,7 +67,6 @@ class Unpickler(pickle._Unpickler):
     dispatch[pickle.REDUCE[0]] = dispatch[pickle.NEWOBJ[0]] = load_call
     dispatch[pickle.BUILD[0]] = load_state
     dispatch[pickle.BINPERSID[0]] = load_storage
-    dispatch[pickle.APPEND[0]], dispatch[pickle.APPENDS[0]] = load_item, load_items
     dispatch[pickle.SETITEM[0]], dispatch[pickle.SETITEMS[0]] = load_entry, load_entries
 
 
