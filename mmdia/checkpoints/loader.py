@@ -69,7 +69,9 @@ def check_content(content: Any, address: str) -> None:
         ValueError: If there are none.
     """
     if not isinstance(content, dict):
-        raise ValueError(f'checkpoint {address} holds a {type(content).__name__}, no state dict')
+        raise ValueError(
+            f'checkpoint {address} holds no state dict, but a {type(content).__name__}'
+        )
     if content.get('meta') is None:
         content.pop('meta', None)
     meta, state = content.get('meta', {}), content.get('state_dict', content)

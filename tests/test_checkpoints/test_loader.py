@@ -193,9 +193,9 @@ def test_configs_are_dropped(tmp_path, monkeypatch):
 
 
 CONTENTS = {
-    'tensor': (torch.ones(3), 'holds a Tensor, no state dict'),
-    'list': ([torch.ones(3)], 'holds a list, no state dict'),
-    'none': (None, 'holds a NoneType, no state dict'),
+    'tensor': (torch.ones(3), 'holds no state dict, but a Tensor'),
+    'list': ([torch.ones(3)], 'holds no state dict, but a list'),
+    'none': (None, 'holds no state dict, but a NoneType'),
     'state': (dict(state_dict=[]), 'state_dict must be a dict, got a list'),
     'meta': (dict(state_dict=STATE, meta='x'), 'meta must be a dict, got a str'),
     'dataset': (
