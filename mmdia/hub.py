@@ -1,9 +1,9 @@
 """Our models by their names, where MMPretrain and MMEngine look up theirs."""
 
-from types import ModuleType
 from typing import Optional, Tuple
 
 from mmengine.config import Config
+from mmengine.infer import BaseInferencer
 
 from .checkpoints import index
 from .checkpoints.loader import PREFIX
@@ -22,12 +22,13 @@ def weights_name(entry: dict) -> Optional[str]:
     return PREFIX + entry['Name'] if entry.get('Weights') else None
 
 
-def add_to_mmpretrain(module: ModuleType) -> None:
+def add_to_mmpretrain() -> None:
     """Add our classifiers to the models that MMPretrain lists and builds by name.
 
-    Args:
-        module (ModuleType): ``mmpretrain.apis.model``.
+    Raises:
+        ImportError: If MMPretrain is not installed.
     """
+    from mmpretrain.apis.model import ModelHub
     from modelindex.models.Model import Model  # comes with MMPretrain
 
     for entry in index.model_entries():
@@ -37,16 +38,12 @@ def add_to_mmpretrain(module: ModuleType) -> None:
             results = entry.get('Results') or [dict(Task=TASKS[data], Dataset=data, Metrics={})]
             info = dict(Config=config_path(entry), Weights=weights_name(entry), Results=results)
             model = Model.from_dict({**entry, **info}, str(index.MODEL_INDEX))
-            module.ModelHub._models_dict[entry['Name'].lower()] = model
+            ModelHub._models_dict[entry['Name'].lower()] = model
 
 
-def add_to_inferencers(module: ModuleType) -> None:
-    """Let inferencers of all libraries find our models by name, such as MMDetection's.
-
-    Args:
-        module (ModuleType): ``mmengine.infer.infer``.
-    """
-    find = module.BaseInferencer._load_model_from_metafile
+def add_to_inferencers() -> None:
+    """Let inferencers of all libraries find our models by name, such as MMDetection's."""
+    find = BaseInferencer._load_model_from_metafile
 
     def find_ours_too(self, model: str) -> Tuple[Config, Optional[str]]:
         for entry in index.model_entries():
@@ -54,4 +51,4 @@ def add_to_inferencers(module: ModuleType) -> None:
                 return Config.fromfile(config_path(entry)), weights_name(entry)
         return find(self, model)
 
-    module.BaseInferencer._load_model_from_metafile = find_ours_too
+    BaseInferencer._load_model_from_metafile = find_ours_too

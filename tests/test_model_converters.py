@@ -17,11 +17,10 @@ from mmengine.hooks import EMAHook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import load_checkpoint
+from mmengine.runner import CheckpointLoader, load_checkpoint
 from torch import nn
 
 import mmdia
-from mmdia.checkpoints import loading_safely
 
 from . import authors_networks as authors
 from .authors_networks import CLASSES
@@ -104,13 +103,13 @@ def our_model(config, changes=()):
 def call(monkeypatch):
     """Run a script in this process, as from a command line."""
     monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.setattr(CheckpointLoader, '_schemes', CheckpointLoader._schemes.copy())
     # What --trust sets is forgotten afterwards.
     monkeypatch.setenv('MMDIA_TRUST', '')
 
     def run(script, *args):
         monkeypatch.setattr(sys, 'argv', [script, *map(str, args)])
-        with loading_safely():
-            runpy.run_path(str(FOLDER / f'{script}.py'), run_name='__main__')
+        runpy.run_path(str(FOLDER / f'{script}.py'), run_name='__main__')
 
     return run
 
@@ -293,33 +292,61 @@ def damage(path, how):
     elif how == 'missing':
         path.unlink()
     elif how == 'text':
-        path.write_text('no checkpoint')
+        path.write_text('custom_hooks = []')
+    elif how == 'folder':
+        path.unlink()
+        path.mkdir()
     elif how == 'empty':
         path.write_bytes(b'')
     else:
         torch.save(how, path)
 
 
+# One of the converters reads for all.
+READERS = ('dianet', 'torchvision_names', 'publish_model')
 DAMAGES = (
+    ('folder', 'Is a directory'),
     ('truncated', 'is truncated or not a checkpoint'),
     ('missing', 'does not exist'),
     ('text', 'is truncated or not a checkpoint'),
     ('empty', 'is truncated or not a checkpoint'),
-    ([1], 'is not a checkpoint: it holds a list'),
+    ([1], 'holds no state dict, but a list'),
+    (torch.ones(1), 'holds no state dict, but a Tensor'),
+    (None, 'holds no state dict, but a NoneType'),
     (dict(state_dict={}), 'it holds no state dict'),
-    (dict(state_dict=[]), 'it holds no state dict'),
+    (dict(state_dict=[]), 'state_dict must be a dict, got a list'),
+    (dict(model=[]), 'it holds no state dict'),
+    (dict(model={1: torch.ones(1)}), 'names of weights must be str, got 1'),
+    ({1: torch.ones(1)}, 'names of weights must be str, got 1'),
     (dict(epoch=1), 'its state dict holds more than tensors: epoch'),
+    (dict(state_dict=dict(a=torch.ones(1)), meta=[1]), 'meta must be a dict, got a list'),
 )
 
 
-@pytest.mark.parametrize('script', ('dianet', 'dla', 'mrla', 'torchvision_names', 'publish_model'))
-@pytest.mark.parametrize(('how', 'message'), DAMAGES)
+@pytest.mark.parametrize('script', READERS)
+@pytest.mark.parametrize(('how', 'message'), DAMAGES, ids=str)
 def test_damaged_file(fail, tmp_path, dia_state, script, how, message):
     source = save(dia_state, tmp_path / 'source.pth')
     damage(source, how)
     error = fail(script, source, tmp_path / 'target')
-    assert str(source) in error and message in error
+    assert str(source) in error and message in error and '--trust' not in error
     assert not (tmp_path / 'target').exists()
+
+
+def test_meta_that_is_none(call, tmp_path, dia_state):
+    torch.save(dict(state_dict=dia_state, meta=None), tmp_path / 'source.pth')
+    call('dianet', tmp_path / 'source.pth', tmp_path / 'target.pth')
+    call('publish_model', tmp_path / 'target.pth', tmp_path / 'out')
+
+
+def test_unreadable_file(fail, tmp_path, dia_state, monkeypatch):
+    source = save(dia_state, tmp_path / 'source.pth')
+
+    def deny(path, *args):
+        raise PermissionError(13, 'Permission denied', str(path))
+
+    monkeypatch.setattr('mmdia.checkpoints.reader.open', deny, raising=False)
+    assert f"Permission denied: '{source}'" in fail('dianet', source, tmp_path / 'target')
 
 
 @pytest.mark.parametrize('script', ('dianet', 'torchvision_names', 'publish_model'))
@@ -495,6 +522,15 @@ def trained(tmp_path):
     return path, content, model
 
 
+@pytest.fixture
+def tiny(tmp_path):
+    """A checkpoint of few weights."""
+    content = dict(meta=dict(epoch=5), message_hub={}, state_dict=dict(weight=torch.ones(1)))
+    path = tmp_path / 'epoch_5.pth'
+    torch.save(content, path)
+    return path, content
+
+
 def published(folder, suffix='.pth'):
     (path,) = folder.glob(f'*{suffix}')
     return path
@@ -532,7 +568,7 @@ def test_publish(call, capsys, tmp_path, trained):
     assert b'someone' not in file.read_bytes()
     cfg = Config.fromstring(kept['meta']['cfg'], '.py')
     assert cfg.model == Config.fromfile(ROOT / CONFIG).model
-    assert cfg.log_level == 'DEBUG'
+    assert cfg.log_level == Config.fromfile(ROOT / CONFIG).log_level
 
     for parameter in model.parameters():
         nn.init.zeros_(parameter)
@@ -641,21 +677,103 @@ def test_unfit_config(fail, tmp_path, trained, config, message):
 @pytest.mark.parametrize('text', ('a = 1', "model = dict(type='Unknown')"))
 def test_config_without_model(fail, tmp_path, trained, text):
     path, content, _ = trained
+    (tmp_path / 'config.py').write_text(text)
+    message = fail('publish_model', path, tmp_path / 'out', '--config', tmp_path / 'config.py')
+    assert 'its config builds no model: ' in message
     content['meta']['cfg'] = text
-    message = fail('publish_model', rewrite(path, content), tmp_path / 'out')
+    message = fail('publish_model', rewrite(path, content), tmp_path / 'out', '--trust')
     assert 'its config builds no model: ' in message
 
 
-@pytest.mark.parametrize('text', ('{}', 'x = dict(y=[{}])'))
-def test_config_with_code(call, fail, tmp_path, trained, text, monkeypatch):
+# What runs code when a config is read, or when its model is built.
+EVIL = (
+    "open('trap', 'w').close()",
+    "x = dict(y=[open('trap', 'w').close()])",
+    "_base_ = 'evil.py'",
+    "_base_ = ['./evil.py']",
+    "custom_imports = dict(imports=['evil'])",
+    "model = dict(type='evil.Model')",
+    "model = dict(type='subprocess.getoutput', cmd='touch trap')",
+    "model['backbone']['norm_cfg'] = dict(type='subprocess.getoutput', cmd='touch trap')",
+    "model['_scope_'] = 'evil'",
+    'from mmengine.config import read_base\nwith read_base():\n    from .evil import *',
+    'from evil import Model\nmodel = dict(type=Model)',
+    "{{_base_.x}}\n_base_ = 'evil.py'",
+)
+
+
+@pytest.fixture
+def evil(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'evil.py').write_text("open('trap', 'w').close()\nModel = dict")
+
+
+@pytest.mark.usefixtures('evil')
+@pytest.mark.parametrize('text', EVIL)
+def test_configs_in_checkpoints_are_not_read(call, tiny, text):
+    path, content = tiny
+    text = f'{Config.fromfile(ROOT / CONFIG).pretty_text}\n{text}'
+    content['meta'].update(cfg=text, config=text)
+    content['message_hub']['runtime_info'] = dict(cfg=text)
+    call('publish_model', rewrite(path, content), 'out')
+    assert not Path('trap').exists() and 'evil' not in sys.modules
+    # Nor is it given to others.
+    assert torch.load(published(Path('out')))['meta'].keys() == {'epoch', 'mmdia_version'}
+
+
+@pytest.mark.usefixtures('evil')
+def test_configs_in_checkpoints_do_not_replace_the_given_one(call, trained):
     path, content, _ = trained
-    content['meta']['cfg'] += '\n' + text.format("open('trap', 'w').close()")
-    message = fail('publish_model', rewrite(path, content), tmp_path / 'out')
-    assert message.endswith('its config could run any code; --trust says that you trust its origin')
-    assert not (tmp_path / 'trap').exists()
-    call('publish_model', path, tmp_path / 'out', '--trust')
-    assert (tmp_path / 'trap').exists()
+    content['meta']['cfg'] += "\ncustom_imports = dict(imports=['evil'])"
+    call('publish_model', rewrite(path, content), 'out', '--config', ROOT / CONFIG)
+    assert 'evil' not in torch.load(published(Path('out')))['meta']['cfg']
+    assert not Path('trap').exists()
+
+
+def test_config_in_a_trusted_checkpoint(call, capsys, tmp_path, trained, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path, content, model = trained
+    content['meta']['cfg'] += "\nopen('trap', 'w').close()"
+    call('publish_model', rewrite(path, content), 'out', '--trust')
+    assert Path('trap').exists()
+    (entry,) = yaml.safe_load(capsys.readouterr().out)
+    assert entry['Metadata']['Parameters'] == sum(p.numel() for p in model.parameters())
+    cfg = torch.load(published(Path('out')))['meta']['cfg']
+    assert 'DEBUG' in cfg and 'someone' not in cfg
+
+
+@pytest.mark.parametrize(
+    'name',
+    (
+        *('../../x', '/x', 'a/b', 'a/../../b', '..', '.', '.hidden', '-x', 'a\\b', 'a\nb', 'a\n'),
+        *('a\0b', 'a b', 'a\x1b[2J', '\u202ea', 'x' * 300, '../x_20250102_030405', 5, ['a'], b'a'),
+    ),
+    ids=repr,
+)
+def test_names_of_runs_that_are_no_names(call, fail, tmp_path, tiny, name):
+    path, content = tiny
+    content['meta']['experiment_name'] = name
+    rewrite(path, content)
+    message = fail('publish_model', path, tmp_path / 'in' / 'out')
+    assert f'{path}: meta.experiment_name must be ' in message and repr(name) in message
+    assert os.listdir(tmp_path) == ['epoch_5.pth']
+
+
+@pytest.mark.parametrize('name', ('', None, '_20250102_030405'))
+def test_runs_without_names(call, tmp_path, tiny, name):
+    path, content = tiny
+    content['meta']['experiment_name'] = name
+    call('publish_model', rewrite(path, content), tmp_path / 'out')
+    assert published(tmp_path / 'out').name[:-13] == 'epoch_5'
+
+
+@pytest.mark.parametrize('value', (None, [], {1: torch.ones(1)}, {'module.a': 1}))
+def test_averaged_weights_that_are_none(fail, tmp_path, tiny, value):
+    path, content = tiny
+    content['ema_state_dict'] = value
+    message = fail('publish_model', rewrite(path, content), tmp_path / 'out', '--no-ema')
+    assert str(path) in message and not (tmp_path / 'out').exists()
 
 
 def test_published_file_in_use(call, fail, tmp_path, trained):

@@ -14,7 +14,7 @@ from mmdia.checkpoints import (
     list_models,
     list_trunks,
 )
-from mmdia.checkpoints.partial import disk_errors
+from mmdia.checkpoints.download import disk_errors
 
 
 def parse_args() -> Namespace:

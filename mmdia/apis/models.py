@@ -10,8 +10,8 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.model import BaseModel
 
-from mmdia.checkpoints import loading_safely
 from mmdia.checkpoints.index import model_entries
+from mmdia.checkpoints.loader import SAFELY
 from mmdia.hub import config_path, weights_name
 from mmdia.utils import check_type
 from mmdia.utils.validation import refuse
@@ -89,21 +89,20 @@ def get_model(
         raise ValueError(
             f'there is no model {name!r}; close matches: {close}; list_models() lists all'
         )
-    weights = str(pretrained) if pretrained else None
     if pretrained is True:
-        weights = weights_name(entries.get(name, {}))
-        if weights is None:
+        pretrained = weights_name(entries.get(name, {}))
+        if pretrained is None:
             raise ValueError(
                 f'pretrained=True: {name} has no weights yet; '
                 'give a file, a URL or a name such as mmdia://NAME'
             )
-    with loading_safely():
-        if is_detection(cfg):
-            from mmdet.apis import init_detector
+    weights = f'{SAFELY}{pretrained}' if pretrained else None
+    if is_detection(cfg):
+        from mmdet.apis import init_detector
 
-            options = dict(model=overrides)
-            return init_detector(cfg, weights, device=device or 'cpu', cfg_options=options)
-        from mmpretrain import get_model as get_classifier
+        options = dict(model=overrides)
+        return init_detector(cfg, weights, device=device or 'cpu', cfg_options=options)
+    from mmpretrain import get_model as get_classifier
 
-        source = name if name in entries else cfg
-        return get_classifier(source, weights or False, device=device, **overrides)
+    source = name if name in entries else cfg
+    return get_classifier(source, weights or False, device=device, **overrides)

@@ -1,8 +1,7 @@
 from .cache import fetch, find_on_disk
-from .import_hook import after_import
+from .download import DownloadError
 from .index import Checkpoint, find_checkpoint, list_models, list_trunks
-from .loader import load_safely, loading_safely, register
-from .partial import DownloadError
+from .loader import load_safely
 from .reader import UnsafeCheckpointError, read_file, save_file
 
 __all__ = [
@@ -15,9 +14,6 @@ __all__ = [
     'list_models',
     'list_trunks',
     'load_safely',
-    'loading_safely',
     'read_file',
     'save_file',
 ]
-
-after_import('mmengine.runner.checkpoint', register)

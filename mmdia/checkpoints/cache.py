@@ -1,12 +1,17 @@
-"""Where named checkpoints are on disk, and how they get there."""
+"""Where checkpoints are on disk, and how they get there."""
 
 import os
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Optional
+from urllib.parse import urlsplit
 
-from .download import download, report
-from .index import Checkpoint, find_checkpoint
-from .partial import is_intact
+from torch import hub
+
+from .download import DownloadError, check_hash, download, is_current, is_good, report
+from .index import HASH_IN_NAME, Checkpoint, find_checkpoint
+from .reader import check_file
 
 # A folder, or the beginning of URLs, that is asked before the public mirrors.
 MIRROR = 'MMDIA_CHECKPOINTS'
@@ -14,8 +19,6 @@ MIRROR = 'MMDIA_CHECKPOINTS'
 
 def cache_folder() -> Path:
     """Folder of downloaded files, which torchvision, timm and MMEngine share."""
-    from torch import hub  # importing mmdia must not import torch
-
     return Path(hub.get_dir(), 'checkpoints')
 
 
@@ -41,8 +44,9 @@ def find_on_disk(checkpoint: Checkpoint) -> Optional[Path]:
     Returns:
         Path: The file, whose hash is right, or None.
     """
+    check = partial(check_hash, digits=checkpoint.sha256)
     for path in (private_file(checkpoint), cache_folder() / checkpoint.filename):
-        if path is not None and is_intact(path, checkpoint.sha256):
+        if path is not None and is_good(path, check):
             return path
     return None
 
@@ -64,13 +68,47 @@ def fetch(name: str) -> Path:
     found = find_on_disk(checkpoint)
     if found is not None:
         return found
-    urls, failures = checkpoint.urls, []
+    urls, failures = checkpoint.urls, {}
     private = private_file(checkpoint)
     if private is not None:
-        failures.append(f'{private}: ' + ('wrong content' if private.exists() else 'no such file'))
-        report(f'{failures[0]}; trying {urls[0]}')
+        failures[str(private)] = 'wrong content' if private.exists() else 'no such file'
+        report(f'{private}: {failures[str(private)]}; trying {urls[0]}')
     elif private_mirror():
         urls = (f'{private_mirror()}/{checkpoint.filename}', *urls)
     target = cache_folder() / checkpoint.filename
-    download(urls, target, checkpoint.sha256, failures)
+    download(urls, target, partial(check_hash, digits=checkpoint.sha256), failures)
+    return target
+
+
+def fetch_url(url: str) -> Path:
+    """The file of a URL, downloaded where it is not in the cache.
+
+    A name that ends in a hash, such as ``NAME-0123abcd.pth``, is kept, and the
+    hash has to be right. Other files get a hash of their URL into their names,
+    and are downloaded again where the server says that they have changed.
+
+    Args:
+        url (str): The URL.
+
+    Raises:
+        DownloadError: If it gives no checkpoint, or that cannot be written.
+    """
+    name = Path(urlsplit(url).path).name
+    in_name = HASH_IN_NAME.search(name)
+    if in_name:
+        target, check = cache_folder() / name, partial(check_hash, digits=in_name[1])
+        if not is_good(target, check):
+            download([url], target, check)
+        return target
+    stem, suffix = Path(name).stem[:100], Path(name).suffix[:20]
+    target = cache_folder() / f'{stem}-{sha256(url.encode()).hexdigest()[:16]}{suffix}'
+    current = partial(is_current, url=url)
+    if is_good(target, check_file) and current(target):
+        return target
+    try:
+        download([url], target, check_file, is_current=current)
+    except DownloadError as error:
+        if not is_good(target, check_file):
+            raise
+        report(f'{error}\nusing {target}')
     return target

@@ -1,20 +1,56 @@
-"""Downloads that resume, try several mirrors, and end complete or not at all."""
+"""Downloads that end complete or not at all."""
 
 import logging
 import os
+import shutil
+import sys
 import time
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from hashlib import sha256
+from http.client import HTTPException
 from pathlib import Path
-from typing import Sequence
+from typing import Callable, Dict, Iterator, Optional, Sequence
+from urllib.request import Request, urlopen
 
 from filelock import FileLock
 from mmengine.logging import print_log
+from rich.console import Console
+from rich.progress import wrap_file
 
-from .partial import DownloadError, PartialFile, disk_errors, is_intact
-from .transfer import MirrorError, transfer
-
-# Requests to one mirror, and seconds before the second; the pause doubles from then on.
-ATTEMPTS = 3
+# Seconds without a byte, and seconds before mirrors are asked a second time.
+TIMEOUT = 30.0
 PAUSE = 1.0
+# Bytes of a file, and of what is read at once.
+LARGEST = 32 << 30
+CHUNK = 1 << 20
+HEADERS = {'User-Agent': 'mmdia', 'Accept-Encoding': 'identity'}
+# Raises a ValueError if a file is not what it should be.
+Check = Callable[[Path], None]
+
+
+class DownloadError(OSError):
+    """A file could not be downloaded."""
+
+
+class DiskError(DownloadError):
+    """A file could not be written; no other mirror helps."""
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Say which file could not be written, and why.
+
+    Args:
+        path (Path): The file.
+
+    Raises:
+        DiskError: In place of any ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(f'cannot write {path}: {error.strerror or error}') from error
 
 
 def report(message: str) -> None:
@@ -22,90 +58,149 @@ def report(message: str) -> None:
     print_log(message, logger='current', level=logging.WARNING)
 
 
-def attempt(url: str, target: Path, digits: str) -> None:
-    """Ask one mirror once.
+def check_hash(path: Path, digits: str) -> None:
+    """Check the content of a file.
 
     Args:
-        url (str): Address of the file.
-        target (Path): Where it is to be.
+        path (Path): The file.
         digits (str): The first digits of its SHA-256.
 
     Raises:
-        MirrorError: If the mirror does not give the file.
-        DiskError: If the file cannot be written.
+        ValueError: If it has another.
     """
-    with PartialFile(target) as part:
-        if not part.matches(digits):
-            transfer(url, part)
-        if not part.matches(digits):
-            part.discard()
-            # What was there before may be to blame.
-            raise MirrorError(
-                f'wrong content: SHA-256 {part.digest.hexdigest()}, expected {digits}',
-                again=part.continued,
-            )
-        part.finish()
+    digest = sha256()
+    with open(path, 'rb') as file:
+        while data := file.read(CHUNK):
+            digest.update(data)
+    if not digest.hexdigest().startswith(digits):
+        raise ValueError(f'wrong content: SHA-256 {digest.hexdigest()}, expected {digits}')
 
 
-def download_from(url: str, target: Path, digits: str) -> None:
-    """Ask one mirror, a few times if that may help; see :func:`attempt`."""
-    for left in reversed(range(ATTEMPTS)):
-        try:
-            return attempt(url, target, digits)
-        except MirrorError as error:
-            if not (left and error.again):
-                raise
-            report(f'{url}: {error}; trying again')
-            time.sleep(PAUSE * 2 ** (ATTEMPTS - 1 - left))
+def is_good(path: Path, check: Check) -> bool:
+    """Whether there is a file that can be read and is what it should be."""
+    try:
+        check(path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
-def download_from_any(
-    urls: Sequence[str], target: Path, digits: str, failures: Sequence[str]
+def is_current(path: Path, url: str) -> bool:
+    """Whether a file is what a server has, as far as its headers say.
+
+    Args:
+        path (Path): The file, which was downloaded from there.
+        url (str): The address. Without an answer the file counts as current.
+    """
+    try:
+        with urlopen(Request(url, headers=HEADERS, method='HEAD'), timeout=5) as response:
+            size, date = map(response.headers.get, ('Content-Length', 'Last-Modified'))
+        changed = parsedate_to_datetime(date).timestamp() if date else 0
+    except (OSError, HTTPException, ValueError):
+        return True
+    status = path.stat()
+    return size in (None, '0', str(status.st_size)) and changed <= status.st_mtime
+
+
+def write(response, part: Path) -> None:
+    """Write what a server sends into a file.
+
+    :func:`torch.hub.download_url_to_file` waits forever for a silent server,
+    and takes a file that misses its end.
+
+    Raises:
+        ValueError: If it is too large, or misses its end.
+        DiskError: If it cannot be written.
+    """
+    length = response.headers.get('Content-Length', '')
+    expected = int(length) if length.isdigit() else None
+    with disk_errors(part):
+        room = min(LARGEST, shutil.disk_usage(part.parent).free)
+        file = open(part, 'wb')
+    received = 0
+    bar = dict(console=Console(stderr=True), disable=not sys.stderr.isatty())
+    with file, wrap_file(response, expected or 0, description='', **bar) as body:
+        if (expected or 0) > room:
+            raise ValueError(f'it has {expected} bytes, and there is room for {room}')
+        while data := body.read(CHUNK):
+            received += len(data)
+            if received > room:
+                raise ValueError(f'it has more than {room} bytes, for which there is room')
+            with disk_errors(part):
+                file.write(data)
+    if expected not in (None, received):
+        raise ValueError(f'the connection ended after {received} of {expected} bytes')
+
+
+def download_from(url: str, target: Path, check: Check) -> None:
+    """Download a file from one address; see :func:`download`.
+
+    Raises:
+        OSError, HTTPException: If there is no answer, or only a part of it.
+        ValueError: If this is another file, or a part of it.
+        DiskError: If it cannot be written.
+    """
+    print_log(f'downloading {url} to {target}', logger='current')
+    part = target.with_name(f'part-{target.name}')
+    try:
+        with urlopen(Request(url, headers=HEADERS), timeout=TIMEOUT) as response:
+            write(response, part)
+        check(part)
+        with disk_errors(target):
+            os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def download(
+    urls: Sequence[str],
+    target: Path,
+    check: Check,
+    failures: Optional[Dict[str, str]] = None,
+    is_current: Callable[[Path], bool] = lambda path: True,
 ) -> None:
-    """Ask one mirror after the other; see :func:`download`."""
-    failures = list(failures)
-    for url, following in zip(urls, [*urls[1:], None]):
-        print_log(f'downloading {url} to {target}', logger='current')
-        try:
-            return download_from(url, target, digits)
-        except MirrorError as error:
-            failures.append(f'{url}: {error}')
-            report(failures[-1] + (f'; trying {following}' if following else ''))
-    raise DownloadError(
-        '\n  '.join((f'could not download {target.name}:', *failures))
-        + f'\nWhere there is no internet, put the file into {target.parent}, or into a folder '
-        'that MMDIA_CHECKPOINTS names.'
-    )
-
-
-def download(urls: Sequence[str], target: Path, digits: str, failures: Sequence[str] = ()) -> None:
-    """Download a file, unless it is there.
+    """Download a file, unless it is there and good.
 
     Of several processes one does it and the others wait. The file appears
-    under its name only when it is complete and its hash is right. What a
-    failure left is continued the next time, from any mirror.
+    under its name only when it is complete and checked.
 
     Args:
         urls (Sequence[str]): Addresses of the file, in the order in which they
-            are tried.
-        target (Path): Where it is to be. A file there with a wrong hash is
-            renamed to ``NAME.bad``.
-        digits (str): The first digits of its SHA-256.
-        failures (Sequence[str]): Where it was looked for before, and why that
-            failed; part of the error message. Defaults to nothing.
+            are tried, twice.
+        target (Path): Where it is to be. What is there is replaced.
+        check (Callable): Takes a path; raises a ``ValueError`` if the file
+            is not what it should be.
+        failures (Dict[str, str], optional): Where it was looked for before,
+            and why that failed; part of the error message.
+        is_current (Callable): Takes the path; whether a good file can stay.
+            Defaults to True for all.
 
     Raises:
         DownloadError: If no mirror gives the file, or it cannot be written.
     """
+    failures = dict(failures or {})
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f'{target}.lock').acquire()
     with lock:
-        if is_intact(target, digits):
+        if is_good(target, check) and is_current(target):
             return
         if target.exists():
-            aside = target.with_name(f'{target.name}.bad')
-            report(f'{target} is damaged: its SHA-256 is not {digits}...; it is now {aside.name}')
-            with disk_errors(aside):
-                os.replace(target, aside)
-        download_from_any(urls, target, digits, failures)
+            report(f'{target} is damaged or out of date')
+        for pause in (0, PAUSE):
+            time.sleep(pause)
+            for url in urls:
+                try:
+                    return download_from(url, target, check)
+                except DiskError:
+                    raise
+                except (OSError, HTTPException, ValueError) as error:
+                    failures[url] = str(error) or type(error).__name__
+                    report(f'{url}: {failures[url]}')
+    raise DownloadError(
+        '\n  '.join(
+            (f'could not download {target.name}:', *(f'{w}: {why}' for w, why in failures.items()))
+        )
+        + f'\nWhere there is no internet, put the file into {target.parent}, or into a folder '
+        'that MMDIA_CHECKPOINTS names.'
+    )

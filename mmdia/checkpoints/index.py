@@ -10,7 +10,8 @@ TRUNKS = Path(__file__).with_name('index.yml')
 # Where an installed package keeps its configs and their metafiles.
 MODEL_INDEX = Path(__file__).parents[1] / '.mim' / 'model-index.yml'
 HASH = re.compile(r'[0-9a-f]{8,64}')
-HASH_IN_NAME = re.compile(rf'-({HASH.pattern})\.\w+$')
+# Eight digits may also be a date.
+HASH_IN_NAME = re.compile(rf'-(?!(?:19|20)\d\d[01]\d[0-3]\d\.)({HASH.pattern})\.\w+$')
 
 
 class Checkpoint(NamedTuple):
@@ -34,8 +35,11 @@ class Checkpoint(NamedTuple):
 
     @property
     def filename(self) -> str:
-        """Name of the file on disk."""
-        return self.urls[0].rpartition('/')[2]
+        """Name of the file on disk, which has the hash in it."""
+        name = Path(self.urls[0].rpartition('/')[2])
+        if HASH_IN_NAME.search(name.name):
+            return name.name
+        return f'{name.stem}-{self.sha256[:8]}{name.suffix}'
 
 
 def read_hash(name: str, value: object) -> str:

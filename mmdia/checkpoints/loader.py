@@ -1,84 +1,126 @@
 """Checkpoints wherever MMEngine loads one: ``mmdia://NAME``, and safe reading of all others."""
 
-from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Iterator
-from urllib.parse import urlsplit
+from typing import Any
 
-from filelock import FileLock
+from mmengine.runner import CheckpointLoader
+from mmengine.runner import checkpoint as mmengine_checkpoint
 
-from .cache import cache_folder, fetch
-from .partial import DownloadError, PartialFile, disk_errors
-from .reader import is_safetensors, read_file
-from .transfer import MirrorError, transfer
+from .cache import fetch, fetch_url
+from .reader import is_safetensors, is_trusted, read_file
 
 PREFIX = 'mmdia://'
+# Before any other address, in every program: read without running code.
+SAFELY = 'mmdia:'
+# Tables of the names of other libraries, which stand for URLs.
+NAMES = {
+    'torchvision://': mmengine_checkpoint.get_torchvision_models,
+    'modelzoo://': mmengine_checkpoint.get_torchvision_models,
+    'open-mmlab://': mmengine_checkpoint.get_external_models,
+    'openmmlab://': mmengine_checkpoint.get_external_models,
+    'mmcls://': mmengine_checkpoint.get_mmcls_models,
+}
 
 
-def load_file(path: Path, map_location: Any = None) -> Any:
-    """Read a file as MMEngine wants it, whose hooks look for weights below a key."""
-    content = read_file(path, map_location=map_location)
-    return dict(state_dict=content) if is_safetensors(path) else content
-
-
-def download_url(url: str) -> Path:
-    """The file of a URL, downloaded where the cache has none of this name.
-
-    Args:
-        url (str): The URL.
+def find_url(address: str) -> str:
+    """The URL or path that a name such as ``torchvision://resnet50`` stands for.
 
     Raises:
-        DownloadError: If it gives no file, or that cannot be written.
+        ValueError: If there is no such name.
     """
-    target = cache_folder() / Path(urlsplit(url).path).name
-    with disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f'{target}.lock').acquire()
-    with lock:
-        if target.is_file():
-            return target
-        with PartialFile(target) as part:
-            part.restart()  # without a hash, what is left there may be of another file
-            try:
-                transfer(url, part)
-            except MirrorError as error:
-                raise DownloadError(f'could not download {url}: {error}') from error
-            part.finish()
-    return target
+    scheme, found, name = address.partition('://')
+    if scheme + found not in NAMES:
+        return address
+    urls = NAMES[scheme + found]()
+    name = mmengine_checkpoint.get_deprecated_model_names().get(name, name)
+    if name not in urls:
+        raise ValueError(f'there is no checkpoint {address}')
+    url = urls[name]
+    return url if '://' in url else str(Path(mmengine_checkpoint._get_mmengine_home(), url))
+
+
+def find_file(address: str) -> Path:
+    """The file of an address, downloaded where that is needed.
+
+    Args:
+        address (str): A path, a URL, ``mmdia://NAME`` or another library's
+            name such as ``torchvision://resnet50``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If there is no such name.
+        DownloadError: If it cannot be downloaded.
+    """
+    if address.startswith(PREFIX):
+        return fetch(address.removeprefix(PREFIX))
+    address = find_url(address)
+    if address.startswith(('http://', 'https://')):
+        return fetch_url(address)
+    path = Path(address).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f'checkpoint {address} does not exist')
+    return path
+
+
+def check_content(content: Any, address: str) -> None:
+    """Check that there are weights where MMEngine looks for them.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(
+            f'checkpoint {address} holds no state dict, but a {type(content).__name__}'
+        )
+    if content.get('meta') is None:
+        content.pop('meta', None)
+    meta, state = content.get('meta', {}), content.get('state_dict', content)
+    dataset = meta.get('dataset_meta', {}) if isinstance(meta, dict) else {}
+    for name, value in (('meta', meta), ('dataset_meta', dataset), ('state_dict', state)):
+        if not isinstance(value, dict):
+            raise ValueError(
+                f'checkpoint {address}: {name} must be a dict, got a {type(value).__name__}'
+            )
+    wrong = [key for key in state if not isinstance(key, str)]
+    if wrong:
+        raise ValueError(f'checkpoint {address}: names of weights must be str, got {wrong[0]!r}')
+
+
+def forget_configs(content: dict) -> None:
+    """Drop the configs in a checkpoint, which MMEngine would build, or read as Python."""
+    hub = content.get('message_hub')
+    places = (content.get('meta'), hub.get('runtime_info') if isinstance(hub, dict) else None)
+    for place in places:
+        if isinstance(place, dict):
+            for name in ('cfg', 'config'):
+                place.pop(name, None)
 
 
 # MMEngine's log says what follows load_from_.
-def load_from_mmdia(filename: str, map_location: Any = None) -> Any:
-    """Load a named checkpoint.
+@CheckpointLoader.register_scheme(SAFELY)
+def load_from_mmdia(filename: str, map_location: Any = None) -> dict:
+    """Load a checkpoint without running code that it brings along, unless files are trusted.
 
     Args:
-        filename (str): ``mmdia://NAME``; see :func:`fetch`.
+        filename (str): See :func:`find_file`; with :data:`SAFELY` before it
+            or not.
         map_location (Any): See :func:`read_file`. Defaults to None.
+
+    Returns:
+        dict: The content, without configs; the weights of safetensors below
+        the key in which MMEngine's hooks look for them.
     """
-    return load_file(fetch(filename.removeprefix(PREFIX)), map_location)
-
-
-def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """Load a file on disk; see :func:`read_file`."""
-    path = Path(filename).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f'checkpoint {filename} does not exist')
-    return load_file(path, map_location)
-
-
-def load_from_http(filename: str, map_location: Any = None) -> Any:
-    """Load a file behind a URL; see :func:`download_url` and :func:`read_file`."""
-    return load_file(download_url(filename), map_location)
-
-
-def register(module: ModuleType) -> None:
-    """Register the scheme.
-
-    Args:
-        module (ModuleType): ``mmengine.runner.checkpoint``.
-    """
-    module.CheckpointLoader.register_scheme(PREFIX, load_from_mmdia, force=True)
+    address = filename if filename.startswith(PREFIX) else filename.removeprefix(SAFELY)
+    path = find_file(address)
+    content = read_file(path, map_location=map_location)
+    check_content(content, address)
+    if is_safetensors(path):
+        return dict(state_dict=content)
+    if not is_trusted():
+        forget_configs(content)
+    if address.startswith('mmcls://'):
+        return mmengine_checkpoint._process_mmcls_checkpoint(content)
+    return content
 
 
 def load_safely() -> None:
@@ -88,25 +130,5 @@ def load_safely() -> None:
     ``open-mmlab://`` and ``mmcls://``, which stand for URLs. Files of safetensors can
     then be given as well.
     """
-    from mmengine.runner import checkpoint  # not above: importing mmdia must not import torch
-
-    checkpoint.CheckpointLoader.register_scheme('', load_from_local, force=True)
-    urls = ('http://', 'https://')
-    checkpoint.CheckpointLoader.register_scheme(urls, load_from_http, force=True)
-    # The readers of names call it.
-    checkpoint.load_from_http = load_from_http
-
-
-@contextmanager
-def loading_safely() -> Iterator[None]:
-    """A context of :func:`load_safely`, after which MMEngine reads as before."""
-    from mmengine.runner import checkpoint
-
-    schemes, load_url = checkpoint.CheckpointLoader._schemes, checkpoint.load_from_http
-    checkpoint.CheckpointLoader._schemes = dict(schemes)
-    try:
-        load_safely()
-        yield
-    finally:
-        checkpoint.CheckpointLoader._schemes = schemes
-        checkpoint.load_from_http = load_url
+    schemes = ('', 'http://', 'https://', *NAMES)
+    CheckpointLoader.register_scheme(schemes, load_from_mmdia, force=True)

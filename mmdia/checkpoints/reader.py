@@ -1,18 +1,30 @@
 """Reading of checkpoint files without running code that they bring along."""
 
+import io
 import os
-import re
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, ContextManager, Dict, Union
+from typing import Any, BinaryIO, Dict, Union
+
+import torch
+from torch import Tensor
+
+from . import unpickler
+from .plain_values import NotPlainError
 
 # Set to 1 by users who trust all files that they load.
 TRUST = 'MMDIA_TRUST'
-OFFENDER = re.compile(r'(?:GLOBAL|Unsupported class) `?([^\s`]+)')
+ZIP = b'PK\x03\x04'
+# How files of torch.save begin before torch 1.6: a pickle of a number.
+LEGACY = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
 
 
 class UnsafeCheckpointError(ValueError):
     """A file can only be read by running code that it brings along."""
+
+
+def is_trusted() -> bool:
+    """Whether the user trusts all files."""
+    return os.environ.get(TRUST) == '1'
 
 
 def is_safetensors(path: Path) -> bool:
@@ -35,26 +47,90 @@ def read_file(path: Union[str, os.PathLike], trust: bool = False, map_location: 
         Any: The content: of safetensors a state dict, else what was saved.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        OSError: If there is no such file, or it cannot be opened.
         UnsafeCheckpointError: If the file is not trusted and holds more than
             tensors, plain values and what MMEngine saves.
         ValueError: If the file is truncated or not a checkpoint.
         ImportError: If the file needs safetensors, which is not installed.
     """
-    import torch  # not above: importing mmdia must not import torch
-
     path = Path(path)
-    trust = trust or os.environ.get(TRUST) == '1'
     with open(path, 'rb') as file:
         try:
             if is_safetensors(path):
                 return safetensors().load_file(path, device=str(map_location or 'cpu'))
-            with nullcontext() if trust else harmless_classes():
-                return torch.load(file, map_location=map_location, weights_only=not trust)
+            if trust or is_trusted():
+                return torch.load(file, map_location=map_location, weights_only=False)
+            return read_plain(file, map_location)
         except ImportError:
             raise
+        except NotPlainError as error:
+            raise UnsafeCheckpointError(
+                f'checkpoint {path} holds {error.name}, which is no plain value: reading it could '
+                f'run any code. If you trust its origin, set {TRUST}=1, or give our tools --trust; '
+                'else ask for the state dict alone.'
+            ) from error
         except Exception as error:  # damaged files fail in every way
-            raise explain(path, error) from error
+            text = str(error).partition('\n')[0]
+            reason = text if ' ' in text else repr(error)
+            raise ValueError(
+                f'checkpoint {path} is truncated or not a checkpoint: {reason}'
+            ) from error
+
+
+def read_plain(file: BinaryIO, map_location: Any) -> Any:
+    """Read tensors and plain values; see :func:`read_file`.
+
+    Raises:
+        NotPlainError: If there is anything else.
+    """
+    check_format(file)
+    # A file that is also a tar archive would be unpacked.
+    source = file if starts_with(file, ZIP) else io.BytesIO(file.read())
+    if os.environ.get('TORCH_FORCE_WEIGHTS_ONLY_LOAD') in ('1', 'y', 'yes', 'true'):
+        return torch.load(source, map_location=map_location, weights_only=True)
+    return torch.load(
+        source, map_location=map_location, pickle_module=unpickler, weights_only=False
+    )
+
+
+def check_file(path: Path) -> None:
+    """Check that a file is a checkpoint, as far as its beginning and its end say.
+
+    Raises:
+        OSError: If it cannot be opened.
+        ValueError: If it is none.
+    """
+    with open(path, 'rb') as file:
+        try:
+            if is_safetensors(path):
+                safetensors().safe_open(path, 'pt')
+            else:
+                check_format(file)
+        except Exception as error:  # damaged files fail in every way
+            raise ValueError(f'it is truncated or not a checkpoint: {error}') from error
+
+
+def starts_with(file: BinaryIO, beginning: bytes) -> bool:
+    """Whether a file starts with some bytes."""
+    found = file.read(len(beginning))
+    file.seek(0)
+    return found == beginning
+
+
+def check_format(file: BinaryIO) -> None:
+    """Check that a file is one of :func:`torch.save`, by its beginning.
+
+    Raises:
+        NotPlainError: If it is a program in TorchScript.
+        ValueError: If it is no file of :func:`torch.save`.
+    """
+    if starts_with(file, ZIP):
+        # Of two ways to read a zip file, this is the one of torch.load.
+        if 'constants.pkl' in torch._C.PyTorchFileReader(file).get_all_records():
+            raise NotPlainError('a program in TorchScript')
+        file.seek(0)
+    elif not starts_with(file, LEGACY):
+        raise ValueError('torch.save writes no such file')
 
 
 def save_file(state: Dict[str, Any], path: Union[str, os.PathLike]) -> None:
@@ -69,8 +145,6 @@ def save_file(state: Dict[str, Any], path: Union[str, os.PathLike]) -> None:
             not a tensor.
         ImportError: If safetensors is not installed.
     """
-    from torch import Tensor  # not above: importing mmdia must not import torch
-
     if not is_safetensors(Path(path)):
         raise ValueError(f'the name of a file of safetensors must end so, got {path}')
     others = [key for key, value in state.items() if not isinstance(value, Tensor)]
@@ -92,35 +166,3 @@ def safetensors() -> Any:
     except ImportError as error:
         raise ImportError('files of safetensors need it: pip install safetensors') from error
     return module
-
-
-def has_allow_list() -> bool:
-    """Whether this version of torch can allow classes for a while (since 2.5)."""
-    from torch import serialization
-
-    return hasattr(serialization, 'safe_globals')
-
-
-def harmless_classes() -> ContextManager:
-    """A context in which torch reads what MMEngine saves, where it can."""
-    if not has_allow_list():
-        return nullcontext()
-    from torch.serialization import safe_globals
-
-    from .safe_classes import safe_classes
-
-    return safe_globals(safe_classes())
-
-
-def explain(path: Path, error: Exception) -> ValueError:
-    """What to tell users of a file that cannot be read."""
-    offender = OFFENDER.search(str(error))
-    if offender is None:
-        reason = str(error).rpartition('WeightsUnpickler error: ')[2].strip().partition('\n')[0]
-        return ValueError(f'checkpoint {path} is truncated or not a checkpoint: {reason}')
-    return UnsafeCheckpointError(
-        f'checkpoint {path} holds {offender[1]}, which is no plain value: reading it could run '
-        f'any code. If you trust its origin, set {TRUST}=1, or give our tools --trust; else ask '
-        'for the state dict alone.'
-        + ('' if has_allow_list() else ' With torch 2.5 or newer, checkpoints of MMEngine load.')
-    )

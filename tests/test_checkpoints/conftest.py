@@ -5,8 +5,9 @@ import socket
 import pytest
 import torch
 from mmengine.fileio import dump
+from mmengine.runner import CheckpointLoader
 
-from mmdia.checkpoints import download, index
+from mmdia.checkpoints import download, index, load_safely
 
 from .server import Server
 
@@ -47,6 +48,13 @@ def no_pauses(monkeypatch):
 
 
 @pytest.fixture
+def read_safely(monkeypatch):
+    """What load_safely changes is undone afterwards."""
+    monkeypatch.setattr(CheckpointLoader, '_schemes', CheckpointLoader._schemes.copy())
+    load_safely()
+
+
+@pytest.fixture
 def content():
     return to_bytes(STATE)
 
@@ -54,6 +62,12 @@ def content():
 @pytest.fixture
 def digits(content):
     return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def name(digits):
+    """The name of the file of the trunk."""
+    return f'weights-{digits[:8]}.pth'
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The scheme mmdia:// in MMEngine, in either order of imports and from any library's scope.
+"""The scheme mmdia: in MMEngine, from any library's scope.
 
 And files, URLs and names of other libraries once they are to be read safely.
 """
@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.runner import CheckpointLoader, checkpoint
+from mmengine.runner import CheckpointLoader
+from torch import nn
 
-from mmdia.checkpoints import DownloadError, UnsafeCheckpointError, loading_safely, save_file
-from mmdia.checkpoints.import_hook import Watcher
+from mmdia.checkpoints import DownloadError, UnsafeCheckpointError, loader, save_file
 from mmdia.models import ResNet
+from mmdia.models.utils import load_pretrained
 
 from ..helpers import randomize
 from .conftest import STATE, to_bytes
@@ -24,8 +25,11 @@ ROOT = Path(__file__).parents[2]
 SLIM = dict(depth=18, base_channels=8)
 
 
-def digest(path):
-    return sha256(path.read_bytes()).hexdigest()
+def name_trunk_as(name_trunk, path):
+    """Give a file the name that it has in a mirror."""
+    digits = sha256(path.read_bytes()).hexdigest()
+    name_trunk('http://x/weights.pth', digits=digits)
+    path.rename(path.with_name(f'weights-{digits[:8]}.pth'))
 
 
 def test_load(server, name_trunk):
@@ -37,8 +41,7 @@ def test_load(server, name_trunk):
 def test_no_code_runs(name_trunk, tmp_path, monkeypatch):
     monkeypatch.setenv('MMDIA_CHECKPOINTS', str(tmp_path))
     torch.save(Call(Path.touch, tmp_path / 'trap'), tmp_path / 'weights.pth')
-    digits = digest(tmp_path / 'weights.pth')
-    name_trunk('http://x/weights.pth', digits=digits)
+    name_trunk_as(name_trunk, tmp_path / 'weights.pth')
     with pytest.raises(UnsafeCheckpointError):
         CheckpointLoader.load_checkpoint('mmdia://trunk', logger='silent')
     assert not (tmp_path / 'trap').exists()
@@ -49,29 +52,15 @@ def test_unknown_name():
         CheckpointLoader.load_checkpoint('mmdia://nothing', logger='silent')
 
 
-# What registers the scheme, in a fresh process.
-ORDERS = {
-    'mmdia-first': 'import mmdia\nfrom mmengine.runner import CheckpointLoader',
-    'mmengine-first': 'from mmengine.runner import CheckpointLoader\nimport mmdia',
-    'models': 'import mmdia.models\nfrom mmengine.runner import CheckpointLoader',
-}
-
-
-@pytest.mark.parametrize('order', ORDERS.values(), ids=ORDERS)
-def test_order_of_imports(order):
-    code = f"""{order}
-import sys
+def test_the_other_schemes_stay():
+    code = """
+import mmdia.apis
+from mmengine.runner import CheckpointLoader
 assert CheckpointLoader._get_checkpoint_loader('mmdia://x').__name__ == 'load_from_mmdia'
 for path in ('http://x', 'x'):
     assert CheckpointLoader._get_checkpoint_loader(path).__module__ == 'mmengine.runner.checkpoint'
-assert 'mmengine.runner.checkpoint' not in [getattr(finder, 'name', '') for finder in sys.meta_path]
 """
     subprocess.run([sys.executable, '-c', code], check=True, timeout=120)
-
-
-def test_watcher_leaves_other_modules_alone():
-    watcher = Watcher('some.module', print)
-    assert watcher.find_spec('another.module') is None
 
 
 # Without custom_imports: the type of the backbone is enough.
@@ -82,7 +71,8 @@ def test_config_of_another_library(name_trunk, tmp_path, library):
     folder = tmp_path / 'mirror'
     folder.mkdir()
     torch.save(trunk.state_dict(), folder / 'weights.pth')
-    name_trunk('http://x/weights.pth', digits=digest(folder / 'weights.pth'))
+    name_trunk_as(name_trunk, folder / 'weights.pth')
+    (path,) = folder.iterdir()
     code = f"""
 import os, torch
 from pathlib import Path
@@ -96,15 +86,14 @@ from mmdia.checkpoints import index
 index.TRUNKS = Path({str(tmp_path / 'index.yml')!r})
 os.environ['MMDIA_CHECKPOINTS'] = {str(folder)!r}
 model.init_weights()
-state = torch.load({str(folder / 'weights.pth')!r})
+state = torch.load({str(path)!r})
 assert all(torch.equal(model.state_dict()[key], value) for key, value in state.items())
 """
     subprocess.run([sys.executable, '-c', code], check=True, timeout=120, cwd=ROOT)
 
 
-def load(path):
-    with loading_safely():
-        return CheckpointLoader.load_checkpoint(str(path), map_location='cpu', logger='silent')
+def load(path, prefix='mmdia:'):
+    return CheckpointLoader.load_checkpoint(f'{prefix}{path}', 'cpu', logger='silent')
 
 
 @pytest.fixture
@@ -117,17 +106,19 @@ def unsafe(trap):
     return to_bytes(dict(state_dict=STATE, meta=Call(Path.touch, trap)))
 
 
-def test_files(tmp_path, unsafe, trap, monkeypatch):
+@pytest.mark.usefixtures('read_safely')
+@pytest.mark.parametrize('prefix', ('', 'mmdia:'))
+def test_files(tmp_path, unsafe, trap, monkeypatch, prefix):
     path = tmp_path / 'weights.pth'
     path.write_bytes(unsafe)
     with pytest.raises(UnsafeCheckpointError, match=f'checkpoint {path} holds .* --trust'):
-        load(path)
+        load(path, prefix)
     assert not trap.exists()
     monkeypatch.setenv('MMDIA_TRUST', '1')
-    assert torch.equal(load(path)['state_dict']['weight'], STATE['weight'])
+    assert torch.equal(load(path, prefix)['state_dict']['weight'], STATE['weight'])
     assert trap.exists()
     with pytest.raises(FileNotFoundError, match=r'checkpoint \S+/none\.pth does not exist'):
-        load(tmp_path / 'none.pth')
+        load(tmp_path / 'none.pth', prefix)
 
 
 def test_home(tmp_path, monkeypatch):
@@ -136,32 +127,48 @@ def test_home(tmp_path, monkeypatch):
     assert load('~/weights.pth').keys() == STATE.keys()
 
 
-def test_urls(server, cache):
+@pytest.mark.usefixtures('read_safely')
+@pytest.mark.parametrize('prefix', ('', 'mmdia:'))
+def test_urls(server, prefix):
     for _ in range(2):
-        assert torch.equal(load(server.url('good'))['weight'], STATE['weight'])
-    assert server.paths() == ['/good/weights.pth']
-    assert (cache / 'weights.pth').read_bytes() == server.content
+        assert torch.equal(load(server.url('good'), prefix)['weight'], STATE['weight'])
+    assert server.requests == ['/good/weights.pth']
 
 
-@pytest.mark.parametrize('behaviour', ('missing', 'truncated', 'truncated-in-silence'))
+@pytest.mark.parametrize('behaviour', ('missing', 'truncated', 'truncated-in-silence', 'wrong'))
 def test_urls_that_fail(server, cache, behaviour):
-    with pytest.raises((DownloadError, ValueError), match=r'weights\.pth'):
+    with pytest.raises(DownloadError, match=r'weights\S*\.pth'):
         load(server.url(behaviour))
-    if behaviour != 'truncated-in-silence':  # which no one can notice
-        assert not (cache / 'weights.pth').exists()
-        # What there is of one file is no beginning of another.
-        assert torch.equal(load(server.url('good'))['weight'], STATE['weight'])
-        assert server.requests[-1][1] is None
+    assert not list(cache.glob('*.pth'))
 
 
-@pytest.mark.parametrize('name', ('torchvision://net', 'open-mmlab://net', 'mmcls://net'))
-def test_names_of_other_libraries(server, name, unsafe, trap, monkeypatch):
-    for function in ('get_torchvision_models', 'get_external_models', 'get_mmcls_models'):
-        monkeypatch.setattr(checkpoint, function, lambda: dict(net=server.url('good')))
+@pytest.mark.usefixtures('read_safely')
+@pytest.mark.parametrize('prefix', ('', 'mmdia:'))
+@pytest.mark.parametrize('scheme', loader.NAMES)
+def test_names_of_other_libraries(server, scheme, prefix, unsafe, trap, monkeypatch, digits):
+    urls = dict(
+        good=server.url('good'),
+        damaged=server.url('wrong', 'weights-0123abcd.pth'),
+    )
+    monkeypatch.setitem(loader.NAMES, scheme, lambda: urls)
+    content = load(f'{scheme}good', prefix)
+    assert content == dict(state_dict={}) if scheme == 'mmcls://' else 'weight' in content
+    # The hash in the name of a file has to be its own.
+    with pytest.raises(DownloadError, match='wrong content'):
+        load(f'{scheme}damaged', prefix)
+    with pytest.raises(ValueError, match=f'there is no checkpoint {scheme}other'):
+        load(f'{scheme}other', prefix)
     server.content = unsafe
+    urls['good'] = server.url('good', 'other.pth')
     with pytest.raises(UnsafeCheckpointError):
-        load(name)
+        load(f'{scheme}good', prefix)
     assert not trap.exists()
+
+
+def test_names_of_other_libraries_are_known():
+    assert loader.find_url('torchvision://resnet18').endswith('/resnet18-f37072fd.pth')
+    assert loader.find_url('open-mmlab://resnet50_caffe').endswith('.pth')
+    assert loader.find_url('mmcls://vgg11').startswith('https://')
 
 
 def test_safetensors(tmp_path):
@@ -173,12 +180,67 @@ def test_safetensors(tmp_path):
     )
 
 
-def test_afterwards_mmengine_reads_as_before(tmp_path, unsafe, trap):
-    before = CheckpointLoader._schemes, checkpoint.load_from_http
+# A config in a checkpoint is Python: MMEngine reads meta.config when it resumes, and builds the
+# others where an inferencer is given no config.
+def test_configs_are_dropped(tmp_path, monkeypatch):
+    code = dict(cfg='open("trap", "w")', config='open("trap", "w")')
+    hub = dict(runtime_info=dict(code, epoch=1), log_scalars={})
+    torch.save(dict(state_dict=STATE, meta=dict(code, epoch=1), message_hub=hub), tmp_path / 'a')
+    content = load(tmp_path / 'a')
+    assert content['meta'] == content['message_hub']['runtime_info'] == dict(epoch=1)
+    monkeypatch.setenv('MMDIA_TRUST', '1')
+    assert load(tmp_path / 'a')['meta'] == dict(code, epoch=1)
+
+
+CONTENTS = {
+    'tensor': (torch.ones(3), 'holds no state dict, but a Tensor'),
+    'list': ([torch.ones(3)], 'holds no state dict, but a list'),
+    'none': (None, 'holds no state dict, but a NoneType'),
+    'state': (dict(state_dict=[]), 'state_dict must be a dict, got a list'),
+    'meta': (dict(state_dict=STATE, meta='x'), 'meta must be a dict, got a str'),
+    'dataset': (
+        dict(state_dict=STATE, meta=dict(dataset_meta=None)),
+        'dataset_meta must be a dict, got a NoneType',
+    ),
+    'numbers': ({0: torch.ones(3)}, 'names of weights must be str, got 0'),
+    'numbers-below': (dict(state_dict={0: torch.ones(3)}), 'names of weights must be str, got 0'),
+}
+FILES = {
+    'empty': (b'', ValueError, 'is truncated or not a checkpoint'),
+    'text': (b'custom_hooks = []', ValueError, 'is truncated or not a checkpoint'),
+    'number': (b'5', ValueError, 'is truncated or not a checkpoint'),
+    'folder': (None, OSError, 'Is a directory'),
+}
+
+
+@pytest.mark.usefixtures('read_safely')
+@pytest.mark.parametrize('read', (load, lambda path: load_pretrained(nn.Linear(1, 1), str(path))))
+@pytest.mark.parametrize('name', (*CONTENTS, *FILES))
+def test_wrong_content(tmp_path, name, read):
     path = tmp_path / 'weights.pth'
-    path.write_bytes(unsafe)
-    with pytest.raises(UnsafeCheckpointError):
-        load(path)
-    assert (CheckpointLoader._schemes, checkpoint.load_from_http) == before
-    CheckpointLoader.load_checkpoint(str(path), logger='silent')
-    assert trap.exists()
+    if name in CONTENTS:
+        content, message = CONTENTS[name]
+        torch.save(content, path)
+        error = ValueError
+    else:
+        content, error, message = FILES[name]
+        path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(error, match=f'{path}.*{message}|{message}.*{path}') as caught:
+        read(path)
+    assert '--trust' not in str(caught.value)
+
+
+def test_unreadable_file(tmp_path, monkeypatch):
+    torch.save(STATE, tmp_path / 'weights.pth')
+
+    def deny(path, *args):
+        raise PermissionError(13, 'Permission denied', str(path))
+
+    monkeypatch.setattr('mmdia.checkpoints.reader.open', deny, raising=False)
+    with pytest.raises(PermissionError, match=r'weights\.pth'):
+        load(tmp_path / 'weights.pth')
+
+
+def test_meta_may_be_none(tmp_path):
+    torch.save(dict(state_dict=STATE, meta=None), tmp_path / 'weights.pth')
+    assert load(tmp_path / 'weights.pth').keys() == {'state_dict'}

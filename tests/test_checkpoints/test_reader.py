@@ -4,6 +4,7 @@ import os
 import pickle
 import sys
 from argparse import Namespace
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from mmdia.checkpoints import UnsafeCheckpointError, read_file, reader, save_file
-from mmdia.checkpoints.safe_classes import METHODS
+from mmdia.checkpoints import UnsafeCheckpointError, read_file, save_file
+from mmdia.checkpoints.plain_values import METHODS
 
 
 class Call:
@@ -96,11 +97,11 @@ def test_other_attributes_are_refused(path, args):
 
 
 def test_known_methods_are_read(path):
-    torch.save([Call(getattr, *method) for method in METHODS], path)
-    assert read_file(path) == [getattr(*method) for method in METHODS]
+    methods = [(cls, name) for cls, names in METHODS.items() for name in names]
+    torch.save([Call(getattr, *method) for method in methods], path)
+    assert read_file(path) == [getattr(*method) for method in methods]
 
 
-@pytest.mark.skipif(not reader.has_allow_list(), reason='needs torch 2.5')
 @pytest.mark.parametrize('zipped', (True, False))
 def test_options_of_training_scripts(path, zipped):
     args = Namespace(lr=0.1, data='cifar', milestones=[60, 120])
@@ -108,11 +109,46 @@ def test_options_of_training_scripts(path, zipped):
     assert read_file(path) == dict(args=args, best=0.5)
 
 
-def test_allowed_names_are_forgotten(path):
-    torch.save(HistoryBuffer([1.0], [1]), path)
-    read_file(path)
-    with pytest.raises(pickle.UnpicklingError):
-        torch.load(path, weights_only=True)
+@pytest.mark.parametrize('zipped', (True, False))
+def test_what_is_read_is_what_was_saved(path, zipped):
+    view = torch.arange(12.0).view(3, 4).t()
+    content = dict(
+        views=[view, view[1], view.expand(2, 4, 3)],
+        types=[torch.ones(2, dtype=dtype) for dtype in (torch.half, torch.bool, torch.complex64)],
+        empty=[torch.ones(0), torch.ones(2, 0), torch.tensor(3)],
+        parameter=torch.nn.Parameter(torch.ones(2)),
+        values=[None, True, 1, -1, 2**80, 0.5, 1j, 'text', b'bytes', bytearray(b'more'), (1, (2,))],
+        sets={1, 'a'},
+        torch=[torch.float16, torch.device('cuda:1'), torch.Size((1, 2))],
+        nested={1: {(1, 'a'): [{}]}},
+        milestones=Counter([1, 1, 2]),
+    )
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    read = read_file(path)
+    assert read.keys() == content.keys()
+    for name in ('views', 'types', 'empty'):
+        for value, expected in zip(read.pop(name), content.pop(name), strict=True):
+            assert torch.equal(value, expected) and value.dtype == expected.dtype
+            assert value.stride() == expected.stride()
+    parameter = read.pop('parameter')
+    assert type(parameter) is torch.nn.Parameter and parameter.requires_grad
+    assert torch.equal(parameter, content.pop('parameter'))
+    assert read == content
+    assert [type(value) for value in read['values']] == [type(v) for v in content['values']]
+
+
+def test_versions_of_modules_are_read(path):
+    state = torch.nn.BatchNorm2d(2).state_dict()
+    torch.save(state, path)
+    assert read_file(path)._metadata == state._metadata
+
+
+def test_where_torch_may_only_read_weights(path, trap, monkeypatch):
+    monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
+    with pytest.raises(ValueError, match='is truncated or not a checkpoint'):
+        read_file(path)
+    torch.save(dict(weight=torch.ones(2)), path)
+    assert torch.equal(read_file(path)['weight'], torch.ones(2))
 
 
 @pytest.mark.parametrize(
@@ -124,6 +160,9 @@ def test_allowed_names_are_forgotten(path):
         np.bool_(True),
         np.str_('text'),
         np.arange(3),
+        np.arange(6.0).reshape(2, 3).T,
+        np.arange(0),
+        np.array(2),
         np.array(['a', 'b']),
     ),
     ids=lambda value: f'{type(value).__name__}-{value.dtype}',
@@ -231,7 +270,6 @@ SCHEDULES = {
 }
 
 
-@pytest.mark.skipif(not reader.has_allow_list(), reason='needs torch 2.5')
 @pytest.mark.parametrize(('name', 'schedule'), SCHEDULES.items(), ids=SCHEDULES)
 def test_checkpoint_of_mmengine(tmp_path, name, schedule):
     path = train(tmp_path / name, schedule)
@@ -250,16 +288,6 @@ def test_checkpoint_of_mmengine(tmp_path, name, schedule):
         scalars['train/loss'].mean() == expected['message_hub']['log_scalars']['train/loss'].mean()
     )
     assert checkpoint['message_hub']['runtime_info']['best_score'] == 0.5
-
-
-def test_torch_that_has_no_allow_list(path, monkeypatch):
-    monkeypatch.setattr(reader, 'has_allow_list', lambda: False)
-    torch.save(dict(weight=torch.ones(2)), path)
-    assert torch.equal(read_file(path)['weight'], torch.ones(2))
-    torch.save(HistoryBuffer([1.0], [1]), path)
-    with pytest.raises(UnsafeCheckpointError, match=r'HistoryBuffer.*With torch 2\.5'):
-        read_file(path)
-    assert read_file(path, trust=True).mean() == 1
 
 
 def test_safetensors(tmp_path):

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain import get_model
 
-from mmdia.checkpoints import UnsafeCheckpointError, loading_safely, save_file
+from mmdia.checkpoints import UnsafeCheckpointError, save_file
 
 from .test_reader import Call
 
@@ -41,7 +41,7 @@ def files(tmp_path):
 
 
 @pytest.fixture
-def run(files, monkeypatch):
+def run(files, monkeypatch, read_safely):
     """Runs a tool in this process."""
     monkeypatch.chdir(files)
     # What --trust sets, and the scope of the config, are forgotten afterwards.
@@ -51,8 +51,7 @@ def run(files, monkeypatch):
     def run_tool(name, *args):
         tool = str(ROOT / 'tools' / name)
         monkeypatch.setattr(sys, 'argv', [tool, *args])
-        with loading_safely():
-            runpy.run_path(tool, run_name='__main__')
+        runpy.run_path(tool, run_name='__main__')
 
     return run_tool
 
@@ -72,6 +71,18 @@ LOAD = 'load_from=unsafe.pth'
 def test_code_is_refused(run, args):
     with pytest.raises(UnsafeCheckpointError, match=r'unsafe\.pth holds .* --trust'):
         run(*args)
+    assert not Path('trap').exists()
+
+
+def test_code_in_configs_does_not_run(run, files):
+    """MMEngine reads the config in a checkpoint when it resumes from that."""
+    run('train.py', 'config.py', '--work-dir', 'run')
+    content = torch.load('run/epoch_1.pth', weights_only=False)
+    content['meta']['config'] = "open('trap', 'w').close()"
+    torch.save(content, 'config.pth')
+    longer = ('--cfg-options', 'train_cfg.max_epochs=2')
+    run('train.py', 'config.py', '--work-dir', 'other', '--resume', 'config.pth', *longer)
+    assert Path('other', 'epoch_2.pth').exists()
     assert not Path('trap').exists()
 
 

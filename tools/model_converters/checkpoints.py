@@ -7,33 +7,9 @@ from pathlib import Path
 from typing import Any, Dict, Iterator
 
 import torch
-from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
 KEPT_META = ('epoch', 'classes', 'CLASSES', 'dataset_meta')
-
-
-def read_checkpoint(path: str) -> Dict[str, Any]:
-    """Read a checkpoint.
-
-    Args:
-        path (str): Path, URL or any other address that MMEngine knows, such
-            as ``torchvision://resnet50``.
-
-    Raises:
-        OSError: If there is no such file.
-        ValueError: If it is truncated, not a checkpoint, or not trusted.
-    """
-    try:
-        content = CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent')
-    except (OSError, ValueError):
-        raise
-    except Exception as error:  # whatever readers of MMEngine provoke
-        reason = str(error).partition('\n')[0]
-        raise ValueError(f'{path} cannot be read: {reason}') from error
-    if not isinstance(content, dict):
-        raise ValueError(f'{path} is not a checkpoint: it holds a {type(content).__name__}')
-    return content
 
 
 @contextmanager
@@ -54,7 +30,10 @@ def state_of(content: Dict[str, Any]) -> Dict[str, Tensor]:
     state = next((content[key] for key in ('state_dict', 'model') if key in content), content)
     if not (isinstance(state, dict) and state):
         raise ValueError('it holds no state dict')
-    others = [str(key) for key, value in state.items() if not isinstance(value, Tensor)]
+    wrong = [key for key in state if not isinstance(key, str)]
+    if wrong:
+        raise ValueError(f'names of weights must be str, got {wrong[0]!r}')
+    others = [key for key, value in state.items() if not isinstance(value, Tensor)]
     if others:
         raise ValueError(f'its state dict holds more than tensors: {others[0]}')
     return {key.removeprefix('module.'): value for key, value in state.items()}

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
 import torch
-from checkpoints import harmless_meta, naming, read_checkpoint, serialize, state_of, write_file
+from checkpoints import harmless_meta, naming, serialize, state_of, write_file
 from networks import Network, State
 from renaming import fits, listed, rename
 from torch import nn
 
 from mmdia.apis.command_line import add_trust_argument, protect
+from mmdia.models.utils import read_checkpoint
 from mmdia.registry import MODELS
 from mmdia.version import __version__
 
@@ -159,10 +160,10 @@ def run(description: str, networks: Dict[str, Network]) -> None:
     args = parser.parse_args()
     protect(args)
     try:
-        content = read_checkpoint(args.source)
+        content = read_checkpoint(args.source, logger='silent')
         with naming(args.source):
             content = convert_content(content, networks, args.network)
         write_file(args.target, serialize(content))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         parser.error(str(error))
     print(f'wrote {args.target}')

@@ -4,9 +4,7 @@ Prints the entry for the model index. The same checkpoint gives the same file
 with the same versions of PyTorch and mmdia.
 """
 
-import ast
 import hashlib
-import os
 import re
 import sys
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
@@ -15,7 +13,7 @@ from typing import Any, Dict, Optional
 
 import torch
 import yaml
-from checkpoints import harmless_meta, naming, read_checkpoint, serialize, state_of, write_file
+from checkpoints import harmless_meta, naming, serialize, state_of, write_file
 from conversion import check_weights
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
@@ -25,15 +23,13 @@ from torch import nn
 
 import mmdia  # noqa: F401  (finds its models)
 from mmdia.apis.command_line import add_trust_argument, protect
-from mmdia.checkpoints.reader import TRUST
+from mmdia.checkpoints.reader import is_trusted
+from mmdia.models.utils import read_checkpoint
 from mmdia.version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
-# All that is in the text of a config which MMEngine saved.
-PLAIN = (
-    *(ast.Module, ast.Assign, ast.Call, ast.keyword, ast.Name, ast.Load, ast.Store),
-    *(ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.UnaryOp, ast.USub),
-)
+# What the name of a run may be, for it becomes that of a file.
+NAME = re.compile(r'\w[\w.+-]{0,99}')
 # Entries of a config that belong to a run or a machine.
 LOCAL = ('work_dir', 'load_from', 'resume', 'launcher')
 
@@ -76,6 +72,7 @@ def choose_weights(content: Dict[str, Any], ema: Optional[bool]) -> State:
     if ema:
         # MMEngine swaps both when it saves, so that tests find the averaged ones.
         return state_of(content)
+    state_of(dict(state_dict=content['ema_state_dict']))  # says what is wrong with it
     plain = content['ema_state_dict'].items()
     return {key.removeprefix('module.'): value for key, value in plain if key.startswith('module.')}
 
@@ -91,27 +88,15 @@ def check_finite(state: State) -> None:
         raise ValueError(f'not all values are finite in {listed(wrong)}')
 
 
-def is_plain(node: ast.AST) -> bool:
-    """Whether a part of a config is a value, and no code."""
-    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-        return node.id == 'dict'
-    return isinstance(node, PLAIN)
-
-
 def read_config(content: Dict[str, Any], path: Optional[str]) -> Optional[Config]:
-    """The config of a model: the given one, or that in its checkpoint, if any.
-
-    Raises:
-        ValueError: If that in the checkpoint is code, and not trusted.
-    """
+    """The config of a model: the given one, or, where it is trusted, that in its checkpoint."""
     if path is not None:
         return Config.fromfile(path)
     text = content.get('meta', {}).get('cfg')
-    if not text:
-        return None
-    if os.environ.get(TRUST) != '1' and not all(map(is_plain, ast.walk(ast.parse(text)))):
-        raise ValueError('its config could run any code; --trust says that you trust its origin')
-    return Config.fromstring(text, '.py')
+    if is_trusted() and isinstance(text, str):
+        return Config.fromstring(text, '.py')
+    print('no --config: the weights are compared with no model', file=sys.stderr)
+    return None
 
 
 def config_text(cfg: Config) -> str:
@@ -136,11 +121,23 @@ def build_model(cfg: Config) -> nn.Module:
 
 
 def published_name(content: Dict[str, Any], args: Namespace) -> str:
-    """The name of a model: its config's, the run's without its time, or the file's."""
+    """The name of a model: its config's, the run's without its time, or the file's.
+
+    Raises:
+        ValueError: If that of the run is no name for a file.
+    """
     if args.config is not None:
         return Path(args.config).stem
-    run = content.get('meta', {}).get('experiment_name') or Path(args.source).stem
-    return re.sub(r'_\d{8}_\d{6}$', '', run)
+    run = content.get('meta', {}).get('experiment_name')
+    name = re.sub(r'_\d{8}_\d{6}\Z', '', run) if isinstance(run, str) else run
+    if not name:
+        return Path(args.source).stem
+    if not (isinstance(name, str) and NAME.fullmatch(name)):
+        raise ValueError(
+            f'meta.experiment_name must be letters, digits, ".", "_", "+" and "-", got {run!r}; '
+            '--config names the model instead'
+        )
+    return name
 
 
 def write_named(folder: Path, name: str, suffix: str, data: bytes) -> Path:
@@ -187,7 +184,7 @@ def index_entry(name: str, args: Namespace, file: Path, parameters: Optional[int
 
 def publish(args: Namespace) -> None:
     """Publish a checkpoint as the options ask."""
-    content = read_checkpoint(args.source)
+    content = read_checkpoint(args.source, logger='silent')
     meta = dict(harmless_meta(content), mmdia_version=__version__)
     parameters = None
     with naming(args.source):
@@ -198,11 +195,10 @@ def publish(args: Namespace) -> None:
             model = build_model(cfg)
             check_weights(chosen, model.state_dict())
             parameters = sum(p.numel() for p in model.parameters())
-            # What a run was given says more than the file that it started from.
-            meta['cfg'] = config_text(read_config(content, None) or cfg)
+            meta['cfg'] = config_text(cfg)
+        name = published_name(content, args)
     # Copies share no memory with anything that would be saved along.
     state = {key: value.detach().clone().contiguous() for key, value in chosen.items()}
-    name = published_name(content, args)
     data = serialize(dict(meta=meta, state_dict=state))
     file = write_named(args.folder, name, '.pth', data)
     if args.safetensors:
@@ -220,7 +216,7 @@ def main() -> None:
     protect(args)
     try:
         publish(args)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         parser.error(str(error))
 
 

@@ -5,13 +5,14 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any, Dict
 
-from checkpoints import naming, read_checkpoint, serialize, state_of, write_file
+from checkpoints import naming, serialize, state_of, write_file
 from conversion import convert_content
 from networks import Network, State, classifier
 from renaming import listed, rename
 from trunks import imagenet_trunk
 
 from mmdia.apis.command_line import add_trust_argument, protect
+from mmdia.models.utils import read_checkpoint
 
 TRUNK = {
     '{stem}.{tensor}': '{stem}.{tensor}',
@@ -78,11 +79,11 @@ def main() -> None:
     args = parser.parse_args()
     protect(args)
     try:
-        content = read_checkpoint(args.source)
+        content = read_checkpoint(args.source, logger='silent')
         with naming(args.source):
             content = convert_either(content, args.trunk_only)
         write_file(args.target, serialize(content))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         parser.error(str(error))
     print(f'wrote {args.target}')
 

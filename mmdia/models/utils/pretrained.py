@@ -1,12 +1,13 @@
 """Loading of pretrained weights into a backbone, with nothing lost in silence."""
 
-import pickle
 from collections import Counter
 from typing import Any, Dict, Iterable, Optional, Set
 
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
+
+from mmdia.checkpoints.loader import check_content
 
 from .trunk_names import our_trunk_names
 
@@ -20,24 +21,32 @@ def interaction_of(key: str) -> str:
     return f'{before}.interaction'.lstrip('.') if found else ''
 
 
-def read_checkpoint(checkpoint: str, map_location: str = 'cpu') -> Any:
+def read_checkpoint(
+    checkpoint: str, map_location: str = 'cpu', logger: str = 'current'
+) -> Dict[str, Any]:
     """Read a checkpoint file from wherever it is.
 
     Args:
         checkpoint (str): Path, URL or any other address that MMEngine's
             ``CheckpointLoader`` knows, such as ``torchvision://resnet50``.
         map_location (str): Device to load to. Defaults to ``'cpu'``.
+        logger (str): Which logger says so. Defaults to ``'current'``.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        OSError: If there is no such file, or it cannot be opened.
         ValueError: If the file is truncated or not a checkpoint.
     """
     try:
-        return CheckpointLoader.load_checkpoint(checkpoint, map_location, logger='current')
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        content = CheckpointLoader.load_checkpoint(checkpoint, map_location, logger=logger)
+    except (OSError, ValueError, ImportError):
+        raise
+    except Exception as error:  # damaged files fail in every way
+        reason = str(error).partition('\n')[0]
         raise ValueError(
-            f'checkpoint {checkpoint} is truncated or not a checkpoint: {error}'
+            f'checkpoint {checkpoint} is truncated or not a checkpoint: {reason}'
         ) from error
+    check_content(content, checkpoint)
+    return content
 
 
 def strip_prefix(state: State, prefix: str) -> State:
@@ -65,7 +74,7 @@ def read_backbone_state(
             ``prefix``.
     """
     content = read_checkpoint(checkpoint, map_location)
-    state = content.get('state_dict', content) if isinstance(content, dict) else {}
+    state = content.get('state_dict', content)
     state = {k.removeprefix('module.'): v for k, v in state.items() if isinstance(v, Tensor)}
     if not state:
         raise ValueError(f'checkpoint {checkpoint} holds no state dict')

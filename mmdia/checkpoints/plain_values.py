@@ -1,0 +1,235 @@
+"""What a checkpoint may hold: tensors, plain values, and what MMEngine saves besides.
+
+A training run saves its logs (arrays of NumPy in history buffers, which refer to their own
+methods), scores (scalars of NumPy), and the methods by which OneCycleLR anneals. Training scripts
+of papers save their options. A pickle names what it calls; each name stands for a function here,
+or is refused.
+"""
+
+import re
+from argparse import Namespace
+from collections import Counter, OrderedDict
+from functools import cache
+from pickle import UnpicklingError
+from typing import Any, Callable, Dict
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+from torch import _utils
+
+# Numbers, and texts of a fixed length.
+DTYPE = re.compile(r'b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,6}')
+KEYS = (str, bytes, int, float, complex, type(None), np.generic)
+METHODS = {
+    HistoryBuffer: ('min', 'max', 'current', 'mean'),
+    OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
+}
+
+
+class NotPlainError(UnpicklingError):
+    """A pickle holds more than tensors and plain values.
+
+    Args:
+        name (str): What it holds.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'{name} is no plain value')
+        self.name = name
+
+
+class Maker:
+    """What a pickle may call.
+
+    Args:
+        function (Callable): What is called in its place.
+    """
+
+    __slots__ = ('function',)
+
+    def __init__(self, function: Callable) -> None:
+        self.function = function
+
+
+def check(condition: bool, problem: str) -> None:
+    """Raise an ``UnpicklingError`` unless a condition holds."""
+    if not condition:
+        raise UnpicklingError(problem)
+
+
+def check_key(key: Any) -> Any:
+    """Check a key of a dict: tuples in tuples can exhaust the stack of whoever hashes them."""
+    parts = key if type(key) is tuple else (key,)
+    check(all(isinstance(part, KEYS) for part in parts), f'a {type(key).__name__} as key')
+    return key
+
+
+def refuse(*args: Any) -> None:
+    """Stand for what is named as an argument, and not called."""
+    check(False, 'a call of a class that is only to be named')
+
+
+ARRAY, ONE_CYCLE, HISTORY = Maker(refuse), Maker(refuse), Maker(lambda: HistoryBuffer())
+
+
+# What makes values
+
+
+def make_dict(items: list = ()) -> OrderedDict:
+    """Stand for ``OrderedDict``."""
+    return OrderedDict((check_key(key), value) for key, value in items)
+
+
+def make_counter(counts: dict) -> Counter:
+    """Stand for ``Counter``."""
+    check(type(counts) is dict, 'a counter of no dict')
+    return Counter(counts)
+
+
+def make_bytes(text: str = '', encoding: str = 'latin1') -> bytes:
+    """Bytes, which protocol 2 writes as text."""
+    check(type(text) is str and encoding in ('latin1', 'latin-1'), f'bytes in {encoding!r}')
+    return text.encode('latin1')
+
+
+def make_dtype(code: str, *_: bool) -> np.dtype:
+    """Stand for ``np.dtype``."""
+    check(DTYPE.fullmatch(code) is not None, f'the type {code!r} of NumPy')
+    return np.dtype(code)
+
+
+def make_values(dtype: np.dtype, data: bytes) -> np.ndarray:
+    """Values of NumPy in one dimension, from their bytes."""
+    check(isinstance(dtype, np.dtype) and dtype.itemsize > 0, 'values of NumPy without a type')
+    check(type(data) is bytes and len(data) % dtype.itemsize == 0, 'a part of a value of NumPy')
+    values = np.frombuffer(data, dtype)
+    for kind, code, last in (('b', 'u1', 1), ('U', 'u4', 0x10FFFF)):  # not all bits are values
+        bits = values.view(code) if dtype.kind == kind else np.empty(0)
+        check(bits.max(initial=0) <= last, f'a {dtype} that is none')
+    return values
+
+
+def make_scalar(dtype: np.dtype, data: bytes) -> np.generic:
+    """A number of NumPy, or a text."""
+    (value,) = make_values(dtype, data)
+    return value
+
+
+def make_array(cls: Maker, *_: Any) -> np.ndarray:
+    """An array to be filled."""
+    check(cls is ARRAY, 'a subclass of the arrays of NumPy')
+    return np.empty(0)
+
+
+def find_method(owner: Maker, name: str) -> Callable:
+    """A method of :data:`METHODS`, and nothing else; pickles ask ``getattr`` for it."""
+    cls = {id(HISTORY): HistoryBuffer, id(ONE_CYCLE): OneCycleParamScheduler}.get(id(owner))
+    if name not in METHODS.get(cls, ()):
+        raise NotPlainError(f'builtins.getattr of {name!r}')
+    return getattr(cls, name)
+
+
+# What fills them
+
+
+def fill_dict(values: OrderedDict, state: dict) -> None:
+    """Set what ``nn.Module.state_dict`` adds: the versions of all modules."""
+    versions = state['_metadata']
+    check(len(state) == 1 and isinstance(versions, dict), 'attributes of a dict')
+    check(all(type(version) is dict for version in versions.values()), 'versions that are no dicts')
+    values._metadata = versions
+
+
+def fill_namespace(options: Namespace, state: dict) -> None:
+    """Set options by their names."""
+    check(not any(name.startswith('__') for name in state), 'options that are no names')
+    vars(options).update(state)
+
+
+def fill_dtype(dtype: np.dtype, state: tuple) -> None:
+    """Check that there is nothing to fill: structures and other byte orders have more."""
+    check(state[1] in ('|', np.dtype('i4').str[0]), 'the byte order of another machine')
+    check(state[2:5] == (None, None, None), 'a structure of NumPy')
+
+
+def fill_array(array: np.ndarray, state: tuple) -> None:
+    """Set shape, type and values, where they fit."""
+    _, shape, dtype, is_fortran, data = state
+    count = len(make_values(dtype, data))
+    sizes = all(type(size) is int and size >= 0 for size in shape)
+    check(sizes and np.prod(shape, dtype=object) == count, f'{count} values of shape {shape}')
+    array.__setstate__((1, tuple(shape), dtype, bool(is_fortran), data))
+
+
+def fill_history(history: HistoryBuffer, state: dict) -> None:
+    """Set values and counts; the methods are those of this version."""
+    values, counts, length = (state[n] for n in ('_log_history', '_count_history', 'max_length'))
+    for array in (values, counts):
+        check(type(array) is np.ndarray and array.dtype.kind in 'biuf', 'a log of no numbers')
+    check(values.shape == counts.shape == (len(values),), 'a log of values without counts')
+    check(type(length) is int and length > 0, 'a log without a length')
+    history._log_history, history._count_history, history.max_length = values, counts, length
+
+
+FILLERS = {
+    OrderedDict: fill_dict,
+    Namespace: fill_namespace,
+    HistoryBuffer: fill_history,
+    np.ndarray: fill_array,
+}
+
+
+def fill(value: Any, state: Any) -> None:
+    """Give a value the state that a pickle has for it."""
+    filler = fill_dtype if isinstance(value, np.dtype) else FILLERS.get(type(value))
+    check(filler is not None, f'a state of {type(value).__name__}')
+    filler(value, state)
+
+
+@cache
+def known_names() -> Dict[str, Any]:
+    """All that a pickle may name."""
+    makers = {
+        '_codecs.encode': make_bytes,
+        'argparse.Namespace': Namespace,
+        'collections.Counter': make_counter,
+        'collections.OrderedDict': make_dict,
+        'numpy.dtype': make_dtype,
+        'torch.Size': torch.Size,
+        'torch.device': torch.device,
+        'torch._utils._rebuild_tensor': _utils._rebuild_tensor,
+        'torch._utils._rebuild_tensor_v2': _utils._rebuild_tensor_v2,
+        'torch._utils._rebuild_tensor_v3': _utils._rebuild_tensor_v3,
+        'torch._utils._rebuild_parameter': _utils._rebuild_parameter,
+    }
+    for module in ('builtins', '__builtin__'):  # of Python 3 and of its protocol 2
+        makers[f'{module}.bytes'] = make_bytes
+        makers[f'{module}.bytearray'] = bytearray
+        makers[f'{module}.complex'] = complex
+        makers[f'{module}.getattr'] = find_method
+        makers[f'{module}.set'] = lambda values: set(map(check_key, values))
+    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):  # before NumPy 2, and since
+        makers[f'{module}._reconstruct'] = make_array
+        makers[f'{module}.scalar'] = make_scalar
+    return {
+        **{name: Maker(function) for name, function in makers.items()},
+        **{str(value): value for value in vars(torch).values() if isinstance(value, torch.dtype)},
+        'torch.storage.UntypedStorage': torch.UntypedStorage,
+        'numpy.ndarray': ARRAY,
+        f'{HistoryBuffer.__module__}.HistoryBuffer': HISTORY,
+        f'{OneCycleParamScheduler.__module__}.OneCycleParamScheduler': ONE_CYCLE,
+    }
+
+
+def find(name: str) -> Any:
+    """What stands for a name in a pickle.
+
+    Raises:
+        NotPlainError: If it is not known.
+    """
+    known = known_names()
+    if name not in known:
+        raise NotPlainError(name)
+    return known[name]

@@ -1,0 +1,75 @@
+"""An unpickler that makes tensors and plain values, and nothing else.
+
+:func:`torch.load` takes this module in place of :mod:`pickle`. What a pickle may call, and the
+state that it may give to what it made, is in :mod:`.plain_values`.
+"""
+
+import pickle
+from collections import OrderedDict
+from typing import Any
+
+from .plain_values import Maker, check, check_key, fill, find
+
+# What :func:`torch.save` writes, beside the opcodes below.
+OPCODES = (
+    *(pickle.PROTO, pickle.STOP, pickle.MARK, pickle.GLOBAL),
+    *(pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.BINFLOAT, pickle.LONG1),
+    *(pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.BINUNICODE, pickle.SHORT_BINSTRING),
+    *(pickle.EMPTY_LIST, pickle.EMPTY_DICT, pickle.EMPTY_SET, pickle.EMPTY_TUPLE),
+    *(pickle.APPEND, pickle.APPENDS, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3),
+    *(pickle.BINGET, pickle.LONG_BINGET, pickle.BINPUT, pickle.LONG_BINPUT),
+)
+
+
+class Unpickler(pickle._Unpickler):
+    """Reads one pickle; see :class:`pickle.Unpickler`.
+
+    Raises:
+        NotPlainError: If it names anything but tensors and plain values.
+        Exception: Of any kind, if it is damaged.
+    """
+
+    dispatch = {code[0]: pickle._Unpickler.dispatch[code[0]] for code in OPCODES}
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What stands for a name."""
+        return find(f'{module}.{name}')
+
+    def load_call(self) -> None:
+        """Call what may be called."""
+        args, maker = self.stack.pop(), self.stack.pop()
+        check(type(maker) is Maker, f'a call of {type(maker).__name__}')
+        self.append(maker.function(*args))
+
+    def load_state(self) -> None:
+        """Fill what has to be filled."""
+        state = self.stack.pop()
+        fill(self.stack[-1], state)
+
+    def load_storage(self) -> None:
+        """Read the storage of a tensor."""
+        key = self.stack.pop()
+        check(type(key) is tuple and key[0] == 'storage', 'a reference to no storage')
+        self.append(self.persistent_load(key))  # of torch.load
+
+    def load_entries(self) -> None:
+        """Update a dict."""
+        entries = iter(self.pop_mark())
+        check(type(self.stack[-1]) in (dict, OrderedDict), 'entries of no dict')
+        self.stack[-1].update((check_key(key), value) for key, value in zip(entries, entries))
+
+    def load_entry(self) -> None:
+        """Add to a dict."""
+        self.metastack.append(self.stack[:-2])
+        self.stack = self.stack[-2:]
+        self.load_entries()
+
+    dispatch[pickle.REDUCE[0]] = dispatch[pickle.NEWOBJ[0]] = load_call
+    dispatch[pickle.BUILD[0]] = load_state
+    dispatch[pickle.BINPERSID[0]] = load_storage
+    dispatch[pickle.SETITEM[0]], dispatch[pickle.SETITEMS[0]] = load_entry, load_entries
+
+
+def load(file: Any, **options) -> Any:
+    """Read one pickle; see :func:`pickle.load`."""
+    return Unpickler(file, **options).load()
