@@ -13,7 +13,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from mmengine.config import Config
 
-from mmdia.apis.launch import process_environment, start_cpu_processes
+from mmdia.cli.launch import process_environment, start_cpu_processes
 
 from .helpers import INTERACTIONS, slim_resnet
 

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
 
-from mmdia.apis.resume import latest_checkpoint
+from mmdia.cli.resume import latest_checkpoint
 from mmdia.engine import DurableCheckpointHook, InterruptionHook
 
 NUMBERS = count()

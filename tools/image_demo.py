@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from mmengine.registry import init_default_scope
 
-from mmdia.apis.command_line import add_trust_argument, is_detection, load_config, protect
-from mmdia.apis.weights import check_weights
+from mmdia.cli.command_line import add_trust_argument, load_config, protect
+from mmdia.cli.weights import check_weights
 from mmdia.models.utils import read_checkpoint
+from mmdia.utils.configs import is_detection
 
 IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp')
 VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm')

@@ -14,16 +14,16 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 from mmengine.runner import Runner
 
-from mmdia.apis.command_line import (
+from mmdia.cli.command_line import (
     add_common_arguments,
     build_runner,
-    is_detection,
     read_config,
 )
-from mmdia.apis.data_check import check_data
-from mmdia.apis.launch import is_first_process
-from mmdia.apis.resume import check_work_dir
-from mmdia.apis.weights import load_strictly
+from mmdia.cli.data_check import check_data
+from mmdia.cli.launch import is_first_process
+from mmdia.cli.resume import check_work_dir
+from mmdia.cli.weights import load_strictly
+from mmdia.utils.configs import is_detection
 
 SUFFIXES = {'pred': ('.pkl', '.pickle'), 'metrics': ('.pkl', '.pickle', '.json', '.yml', '.yaml')}
 

@@ -11,18 +11,18 @@ from mmengine.device import get_device
 from mmengine.model import is_model_wrapper
 from torch import Tensor
 
-from mmdia.apis.command_line import add_common_arguments, build_runner, read_config
-from mmdia.apis.data_check import check_data
-from mmdia.apis.intervals import check_intervals
-from mmdia.apis.launch import is_first_process
-from mmdia.apis.resume import (
+from mmdia.cli.command_line import add_common_arguments, build_runner, read_config
+from mmdia.cli.data_check import check_data
+from mmdia.cli.intervals import check_intervals
+from mmdia.cli.launch import is_first_process
+from mmdia.cli.resume import (
     check_work_dir,
     latest_checkpoint,
     lock_work_dir,
     make_resumable,
     read_resumable,
 )
-from mmdia.apis.weights import check_weights
+from mmdia.cli.weights import check_weights
 
 
 def parse_args() -> Namespace:

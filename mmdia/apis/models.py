@@ -14,9 +14,8 @@ from mmdia.checkpoints.index import model_entries
 from mmdia.checkpoints.loader import SAFELY
 from mmdia.hub import config_path, weights_name
 from mmdia.utils import check_type
+from mmdia.utils.configs import is_detection
 from mmdia.utils.validation import refuse
-
-from .command_line import is_detection
 
 
 def list_models(pattern: Optional[str] = None) -> List[str]:

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import torch
 
-from mmdia.apis.resume import is_intact, latest_checkpoint
+from mmdia.cli.resume import is_intact, latest_checkpoint
 
 from ..toy_training import ToyTraining
 

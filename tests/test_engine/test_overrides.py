@@ -20,7 +20,7 @@ from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch.nn import SyncBatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from mmdia.apis import command_line
+from mmdia.cli import command_line
 from mmdia.registry import MODELS
 
 from ..helpers import INTERACTIONS, SLIM, randomize, slim_resnet

@@ -17,13 +17,13 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 
-from mmdia.apis.command_line import (
+from mmdia.cli.command_line import (
     add_common_arguments,
     build_runner,
-    is_detection,
     read_config,
 )
-from mmdia.apis.data_check import check_data
+from mmdia.cli.data_check import check_data
+from mmdia.utils.configs import is_detection
 
 
 def source_dataset(cfg: Config) -> ConfigDict:

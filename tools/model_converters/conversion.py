@@ -10,7 +10,7 @@ from networks import Network, State
 from renaming import fits, listed, rename
 from torch import nn
 
-from mmdia.apis.command_line import add_trust_argument, protect
+from mmdia.cli.command_line import add_trust_argument, protect
 from mmdia.models.utils import read_checkpoint
 from mmdia.registry import MODELS
 from mmdia.version import __version__

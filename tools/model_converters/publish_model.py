@@ -22,8 +22,8 @@ from renaming import listed
 from torch import nn
 
 import mmdia  # noqa: F401  (finds its models)
-from mmdia.apis.command_line import add_trust_argument, protect
 from mmdia.checkpoints.reader import is_trusted
+from mmdia.cli.command_line import add_trust_argument, protect
 from mmdia.models.utils import read_checkpoint
 from mmdia.version import __version__
 

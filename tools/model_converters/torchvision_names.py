@@ -11,7 +11,7 @@ from networks import Network, State, classifier
 from renaming import listed, rename
 from trunks import imagenet_trunk
 
-from mmdia.apis.command_line import add_trust_argument, protect
+from mmdia.cli.command_line import add_trust_argument, protect
 from mmdia.models.utils import read_checkpoint
 
 TRUNK = {

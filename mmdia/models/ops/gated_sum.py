@@ -6,14 +6,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from ..utils import sum_pixels
+from ..utils import as_factor, sum_pixels
 from .eager import is_eager
 from .normalization import Source, source_of
-
-
-def per_map(gate: Tensor, x: Tensor) -> Tensor:
-    """A gate of shape (N, C) in the dtype of a map, as a factor of it."""
-    return gate.to(x.dtype)[:, :, None, None]
 
 
 class GatedSum(torch.autograd.Function):
@@ -31,7 +26,7 @@ class GatedSum(torch.autograd.Function):
         """Compute the sum; see :func:`gated_sum`."""
         *tensors, ctx.eps, ctx.of_batch = source or (branch, None, None)
         ctx.save_for_backward(gate, *tensors)
-        return torch.addcmul(identity, branch, per_map(gate, branch))
+        return torch.addcmul(identity, branch, as_factor(gate, branch))
 
     @staticmethod
     def backward(ctx: FunctionCtx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
@@ -49,7 +44,7 @@ class GatedSum(torch.autograd.Function):
         grad_gate = grad_gate.sum_to_size(gate.shape).to(gate.dtype)
         # The first product is not needed any more, unless gradients of it are.
         out = None if torch.is_grad_enabled() else product
-        grad_branch = torch.mul(grad, per_map(gate, grad), out=out)
+        grad_branch = torch.mul(grad, as_factor(gate, grad), out=out)
         return grad_branch, grad, grad_gate, *(None for _ in ctx.needs_input_grad[3:])
 
 
@@ -66,4 +61,4 @@ def gated_sum(branch: Tensor, identity: Tensor, gate: Tensor) -> Tensor:
     """
     if torch.is_grad_enabled() and is_eager(branch) and branch.dtype == identity.dtype:
         return GatedSum.apply(branch, identity, gate, *(source_of(branch) or ()))
-    return torch.addcmul(identity, branch, per_map(gate, branch))
+    return torch.addcmul(identity, branch, as_factor(gate, branch))

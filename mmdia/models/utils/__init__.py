@@ -4,6 +4,7 @@ from .kernels import channel_kernel_size, check_kernel_size
 from .layers import build_activation_layer, build_conv_layer, build_norm_layer, check_affine
 from .lookup import arguments, configured_class, registered_names
 from .precision import (
+    as_factor,
     full_precision,
     global_avg_pool,
     like_parameters,
@@ -16,6 +17,7 @@ from .pretrained import load_pretrained, read_checkpoint
 __all__ = [
     'BottleneckMLP',
     'arguments',
+    'as_factor',
     'build_activation_layer',
     'build_conv_layer',
     'build_norm_layer',

@@ -89,4 +89,9 @@ def scale_channels(x: Tensor, gate: Tensor) -> Tensor:
     Returns:
         Tensor: Scaled map of shape (N, C, H, W).
     """
-    return x * gate.to(x.dtype)[:, :, None, None]
+    return x * as_factor(gate, x)
+
+
+def as_factor(gate: Tensor, x: Tensor) -> Tensor:
+    """A gate of shape (N, C) or (N, 1) as a factor of a map: of its dtype, and four dimensions."""
+    return gate.to(x.dtype)[:, :, None, None]

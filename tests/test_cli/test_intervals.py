@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from mmdia.apis.intervals import check_intervals
+from mmdia.cli.intervals import check_intervals
 
 
 def config(**entries):

@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 
 import pytest
 
-from mmdia.apis.command_line import add_common_arguments, read_config
+from mmdia.cli.command_line import add_common_arguments, read_config
 
 CONFIG = """
 default_scope = '{scope}'

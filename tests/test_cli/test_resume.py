@@ -11,15 +11,15 @@ from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop
 
-from mmdia.apis.resume import (
+from mmdia.checkpoints import load_safely
+from mmdia.cli.resume import (
     check_work_dir,
     latest_checkpoint,
     lock_work_dir,
     make_resumable,
     read_resumable,
 )
-from mmdia.apis.weights import check_weights
-from mmdia.checkpoints import load_safely
+from mmdia.cli.weights import check_weights
 from mmdia.engine import InterruptionHook
 
 FORK = get_context('fork')

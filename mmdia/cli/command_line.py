@@ -136,11 +136,6 @@ def read_config(args: Namespace) -> Config:
     return cfg
 
 
-def is_detection(cfg: Config) -> bool:
-    """Whether a config is one of MMDetection, rather than of MMPretrain."""
-    return cfg.get('default_scope') == 'mmdet'
-
-
 def data_loaders(cfg: Config) -> Iterator[ConfigDict]:
     """The configs of all data loaders that a config has."""
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):

@@ -18,8 +18,8 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmdia.apis import data_faults
-from mmdia.apis.data_check import DataCheckHook, check_data
-from mmdia.apis.file_reads import LastFileRead
+from mmdia.cli.data_check import DataCheckHook, check_data
+from mmdia.cli.file_reads import LastFileRead
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'
@@ -169,7 +169,7 @@ def warned(monkeypatch):
     def keep(text, logger=None, level=logging.INFO):
         lines.append(text)
 
-    monkeypatch.setattr('mmdia.apis.data_check.print_log', keep)
+    monkeypatch.setattr('mmdia.cli.data_check.print_log', keep)
     return lines
 
 
