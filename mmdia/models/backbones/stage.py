@@ -47,7 +47,7 @@ class Stage(BaseModule):
         return getattr(self, str(range(self.num_blocks)[index]))
 
     def __iter__(self) -> Iterator[ResidualBlock]:
-        return (self[i] for i in range(self.num_blocks))
+        return iter([getattr(self, str(i)) for i in range(self.num_blocks)])
 
     def forward(
         self, x: Tensor, state: Any = None, shared: Optional[LayerInteraction] = None

@@ -66,6 +66,7 @@ def normalize(norm: nn.Module, x: Tensor) -> Tensor:
         and norm.momentum is not None
         and torch.is_grad_enabled()
         and is_eager(x)
+        and x.numel() > 0
         and is_unobserved(norm)
     )
     if not known:
@@ -89,7 +90,7 @@ def normalize_by_batch(norm: nn.BatchNorm2d, x: Tensor) -> Tuple[Tensor, Tensor,
     norm.running_mean.lerp_(mean, norm.momentum)
     norm.running_var.lerp_(var, norm.momentum)
     count = x.numel() // x.shape[1]
-    return y, mean, var * ((count - 1) / max(count, 1))  # without Bessel's correction
+    return y, mean, var * ((count - 1) / count)  # without Bessel's correction
 
 
 def source_of(y: Tensor) -> Optional[Source]:

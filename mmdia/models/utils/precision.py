@@ -47,8 +47,10 @@ def single_or_double(x: Tensor) -> torch.dtype:
 
 def like_parameters(module: nn.Module, x: Tensor) -> Tensor:
     """A tensor in the dtype of a module's parameters; as it is where there are none."""
-    dtypes = (p.dtype for p in module.parameters() if p.is_floating_point())
-    return x.to(next(dtypes, x.dtype))
+    for parameter in module.parameters():
+        if parameter.is_floating_point():
+            return x.to(parameter.dtype)
+    return x
 
 
 def sum_pixels(x: Tensor) -> Tensor:
