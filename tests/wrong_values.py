@@ -12,7 +12,7 @@ WRONG = {
     str: ('', 'no such value', 5, None, ['gap'], {}),
     dict: (5, 'BN', [], {}, dict(type=''), dict(type='NoSuchType'), dict(type=5), None),
     Sequence[int]: SEQUENCE,
-    Sequence[bool]: (5, 'abc', (), (1, 0, 1, 0), (True,), [None] * 4),
+    Sequence[bool]: (5, 'abc', (), (1, 0, 1, 0), (True,) * 9, [None] * 4),
     Sequence[str]: (5, 'channel_add', (), ('no such value',), [5]),
     Union[int, Sequence[int]]: ('3', 2.5, True, None, -7),
     Union[dict, list]: (5, 'Kaiming', {}, dict(type='NoSuchType'), [5], [dict()]),

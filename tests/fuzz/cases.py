@@ -224,7 +224,9 @@ class Maker:
             args['interaction'] = dict(type=name) | self.interaction(name)
             if name not in ('mmdia.RLA', 'mmdia.LayerAggregation') and self.chance(0.2):
                 number = args.get('num_stages', 3)
-                args['interaction']['stages'] = tuple(self.chance(0.5) for _ in range(number))
+                stages = tuple(self.chance(0.5) for _ in range(number))
+                if any(stages):  # or nothing would be built of it, right or wrong
+                    args['interaction']['stages'] = stages
         case = Case(
             trunk,
             args,
