@@ -3,6 +3,7 @@
 import fnmatch
 from difflib import get_close_matches
 from pathlib import Path
+from threading import Lock
 from typing import List, Optional, Union
 
 import torch
@@ -16,6 +17,9 @@ from mmdia.hub import config_path, weights_name
 from mmdia.utils import check_type
 from mmdia.utils.configs import is_detection
 from mmdia.utils.validation import refuse
+
+# MMEngine's default scope, which both libraries set while they build, is one for all threads.
+BUILDING = Lock()
 
 
 def list_models(pattern: Optional[str] = None) -> List[str]:
@@ -96,12 +100,13 @@ def get_model(
                 'give a file, a URL or a name such as mmdia://NAME'
             )
     weights = f'{SAFELY}{pretrained}' if pretrained else None
-    if is_detection(cfg):
-        from mmdet.apis import init_detector
+    with BUILDING:
+        if is_detection(cfg):
+            from mmdet.apis import init_detector
 
-        options = dict(model=overrides)
-        return init_detector(cfg, weights, device=device or 'cpu', cfg_options=options)
-    from mmpretrain import get_model as get_classifier
+            options = dict(model=overrides)
+            return init_detector(cfg, weights, device=device or 'cpu', cfg_options=options)
+        from mmpretrain import get_model as get_classifier
 
-    source = name if name in entries else cfg
-    return get_classifier(source, weights or False, device=device, **overrides)
+        source = name if name in entries else cfg
+        return get_classifier(source, weights or False, device=device, **overrides)

@@ -163,7 +163,9 @@ def test_resumed_run_takes_the_seed_of_its_checkpoint(train, tmp_path):
     assert_equal(found['state_dict'], expected['state_dict'])
 
 
-@pytest.mark.parametrize('content', (dict(weight=WEIGHT), dict(state_dict=WEIGHT, meta={})))
+@pytest.mark.parametrize(
+    'content', (dict(weight=WEIGHT), dict(state_dict=dict(weight=WEIGHT), meta={}))
+)
 def test_weights_alone_are_not_resumed(content, train, tmp_path):
     path = tmp_path / 'weights.pth'
     torch.save(content, path)
