@@ -216,7 +216,7 @@ class Maker:
         )
         args = self.trunk(trunk)
         if trunk in SHORTHANDS:
-            given = parameters(MODELS.get(trunk))
+            given = MODELS.get(trunk).interaction_arguments
             own = self.interaction(SHORTHANDS[trunk])
             args |= {key: value for key, value in own.items() if key in given}
         else:
