@@ -80,6 +80,16 @@ def test_commands_have_their_own_handlers(prepare, caught):
     assert child.wait(10) == -signal.SIGTERM
 
 
+def test_catching_again_forgets_the_first_handler(caught):
+    """As when a training that ended with an error is started again."""
+    release_signals()
+    before = repr(handlers())
+    for _ in range(2):
+        catch_signals(lambda number, frame: caught.append(number))
+    with FORK.Pool(1) as pool:
+        assert pool.apply(repr_handlers) == before
+
+
 class Workers(Dataset):
     def __len__(self):
         return 2
