@@ -3,8 +3,9 @@
 from argparse import ArgumentParser
 
 import pytest
+from mmengine.config import Config
 
-from mmdia.apis.command_line import add_common_arguments, read_config
+from mmdia.apis.command_line import add_common_arguments, read_config, spare_source
 
 CONFIG = """
 default_scope = '{scope}'
@@ -68,3 +69,36 @@ def test_missing_config():
     add_common_arguments(parser)
     with pytest.raises(FileNotFoundError, match='no_such_config'):
         read_config(parser.parse_args(['no_such_config.py']))
+
+
+@pytest.mark.parametrize(
+    'bases',
+    (dict(a="_base_ = './a.py'"), dict(a="_base_ = ['./b.py']", b="_base_ = './a.py'")),
+    ids=('itself', 'each other'),
+)
+def test_config_that_inherits_from_itself(bases, tmp_path):
+    for name, text in bases.items():
+        (tmp_path / f'{name}.py').write_text(text)
+    parser = ArgumentParser()
+    parser.add_argument('config')
+    add_common_arguments(parser)
+    with pytest.raises(SystemExit, match=r'a\.py: its _base_ leads back to itself'):
+        read_config(parser.parse_args([str(tmp_path / 'a.py')]))
+
+
+def test_dump_leaves_its_sources(tmp_path):
+    (tmp_path / 'base').mkdir()
+    (tmp_path / 'base' / 'my.py').write_text('a = 1\n')
+    (tmp_path / 'my.py').write_text("_base_ = './base/my.py'\n")
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run' / 'my.py').write_text('a = 2\n')  # the dump of another run
+    for folder, name in (
+        ('', 'my_dump.py'),
+        ('base', 'my_dump.py'),
+        ('run', 'my.py'),
+        ('x', 'my.py'),
+    ):
+        cfg = Config.fromfile(tmp_path / 'my.py')
+        cfg.work_dir = str(tmp_path / folder)
+        spare_source(cfg)
+        assert cfg.filename == str(tmp_path / name) and '_filename' not in cfg
