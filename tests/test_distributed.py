@@ -197,6 +197,24 @@ def test_environment_of_launchers(launcher, prefix, names, monkeypatch):
     )
 
 
+@pytest.mark.parametrize(
+    ('variables', 'message'),
+    (
+        ({}, 'SLURM_NODELIST not set, is it the launcher'),
+        (dict(SLURM_NODELIST='a[1-2]', PATH=''), 'scontrol show hostname .* set MASTER_ADDR to it'),
+        (dict(SLURM_PROCID='x', MASTER_ADDR='a'), 'SLURM_PROCID not set to a number'),
+    ),
+)
+def test_slurm_without_its_variables(variables, message, monkeypatch):
+    for name in ('MASTER_ADDR', 'SLURM_NODELIST'):
+        monkeypatch.delenv(name, raising=False)
+    usual = dict(SLURM_PROCID='0', SLURM_NTASKS='1', SLURM_LOCALID='0')
+    for name, value in (usual | variables).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match=f'^--launcher slurm: {message}'):
+        process_environment('slurm')
+
+
 def test_single_process_is_left_alone():
     cfg = Config(dict(launcher='none'))
     start_cpu_processes(cfg)

@@ -20,6 +20,7 @@ def catch_signals(handler: Callable) -> None:
     Args:
         handler (Callable): See :func:`signal.signal`.
     """
+    release_signals()  # of a training that ended with an error
     for number in SIGNALS:
         _replaced[number] = signal.signal(number, handler)
 

@@ -5,8 +5,9 @@ import sys
 from argparse import ArgumentParser
 
 import pytest
+from mmengine.config import Config
 
-from mmdia.cli.command_line import add_common_arguments, read_config
+from mmdia.cli.command_line import add_common_arguments, read_config, spare_source
 
 CONFIG = """
 default_scope = '{scope}'
@@ -121,3 +122,21 @@ def test_options_without_values(option, capsys):
 def test_options_that_do_not_fit(read, option):
     with pytest.raises(SystemExit, match=r'--cfg-options do not fit .*my_config\.py: '):
         read('--cfg-options', option)
+
+
+def test_dump_leaves_its_sources(tmp_path):
+    (tmp_path / 'base').mkdir()
+    (tmp_path / 'base' / 'my.py').write_text('a = 1\n')
+    (tmp_path / 'my.py').write_text("_base_ = './base/my.py'\n")
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run' / 'my.py').write_text('a = 2\n')  # the dump of another run
+    for folder, name in (
+        ('', 'my_dump.py'),
+        ('base', 'my_dump.py'),
+        ('run', 'my.py'),
+        ('x', 'my.py'),
+    ):
+        cfg = Config.fromfile(tmp_path / 'my.py')
+        cfg.work_dir = str(tmp_path / folder)
+        spare_source(cfg)
+        assert cfg.filename == str(tmp_path / name) and '_filename' not in cfg

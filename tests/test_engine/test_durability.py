@@ -55,7 +55,7 @@ def test_killed_at_any_change_of_the_folder(by_epoch, tmp_path, kill_at):
     whole.run()
     total, expected = len(moments), weights(whole)
     assert total > 20 and whole.validated == [1, 2, 3]
-    for moment in range(0, total, 3):
+    for moment in range(0, total, 5):
         training = ToyTraining(tmp_path / str(moment), by_epoch, max_keep_ckpts=1)
         kill_at(moment)
         with pytest.raises(KilledError):

@@ -337,3 +337,52 @@ def test_every_iteration_has_random_numbers_of_its_own(sampler, workers):
     # Samplers are built before a checkpoint brings the seed of its run.
     for first in (3, 4):
         assert draw(first, 7) == whole[first:]
+
+
+@pytest.mark.parametrize(
+    ('words', 'expected'),
+    (
+        ('train.py c.py', 'train.py c.py --resume'),
+        ('train.py c.py --resume', 'train.py c.py --resume'),
+        ('train.py c.py --resume epoch_1.pth --amp', 'train.py c.py --amp --resume'),
+        ('train.py --resume=epoch_1.pth c.py', 'train.py c.py --resume'),
+        ('train.py c.py --res epoch_1.pth', 'train.py c.py --resume'),
+        ('train.py c.py --resume --cfg-options a=1', 'train.py c.py --cfg-options a=1 --resume'),
+    ),
+)
+def test_command_resumes_the_latest(words, expected):
+    assert interruption.resume_words(words.split()) == expected.split()
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'world', 'local', 'expected'),
+    (
+        ('none', 1, None, f'continue with: {sys.executable} train.py c.py --resume'),
+        (
+            'pytorch',
+            2,
+            '2',
+            f'continue with: {sys.executable} -m torch.distributed.run --nproc_per_node=2 '
+            '--master_port=29501 train.py c.py --resume',
+        ),
+        ('pytorch', 4, '2', 'continue by starting the job as before, with --resume'),
+        ('slurm', 1, None, 'continue by starting the job as before, with --resume'),
+        ('mpi', 2, None, 'continue by starting the job as before, with --resume'),
+    ),
+)
+def test_how_to_resume(launcher, world, local, expected, monkeypatch):
+    monkeypatch.setattr(interruption, 'get_world_size', lambda: world)
+    monkeypatch.setattr(sys, 'argv', ['train.py', 'c.py', '--resume', 'epoch_1.pth'])
+    monkeypatch.setenv('MASTER_PORT', '29501')
+    monkeypatch.delenv('LOCAL_WORLD_SIZE', raising=False)
+    if local is not None:
+        monkeypatch.setenv('LOCAL_WORLD_SIZE', local)
+    assert interruption.how_to_resume(launcher) == expected
+
+
+def test_trainings_killed_at_random_moments():
+    """A few of what tests/kill_training.py does a hundred times."""
+    command = [sys.executable, str(ROOT / 'tests' / 'kill_training.py'), '--kills', '3']
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert 'ended bit-equal, with an intact checkpoint at any time' in done.stdout

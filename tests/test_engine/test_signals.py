@@ -38,7 +38,7 @@ def test_process_catches(caught):
 
 
 def test_forks_are_terminated_at_any_moment(caught):
-    for _ in range(50):
+    for _ in range(20):
         child = FORK.Process(target=time.sleep, args=(60,))
         child.start()
         child.terminate()
@@ -78,6 +78,16 @@ def test_commands_have_their_own_handlers(prepare, caught):
     child = subprocess.Popen(['sleep', '60'], preexec_fn=prepare)
     child.terminate()
     assert child.wait(10) == -signal.SIGTERM
+
+
+def test_catching_again_forgets_the_first_handler(caught):
+    """As when a training that ended with an error is started again."""
+    release_signals()
+    before = repr(handlers())
+    for _ in range(2):
+        catch_signals(lambda number, frame: caught.append(number))
+    with FORK.Pool(1) as pool:
+        assert pool.apply(repr_handlers) == before
 
 
 class Workers(Dataset):

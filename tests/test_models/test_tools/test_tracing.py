@@ -3,13 +3,13 @@
 import io
 import warnings
 
+import onnxruntime as ort
 import pytest
 import torch
 from torch import nn
 
 from .networks import assert_same, each_network, images, network
 
-ort = pytest.importorskip('onnxruntime')
 OTHER = dict(batch_size=3, size=(24, 40))
 
 
