@@ -1,7 +1,9 @@
 """The documentation says what the code does: names, numbers, links and the example."""
 
+import importlib
 import inspect
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 import torch
 from mmengine.analysis import get_model_complexity_info
 
+import mmdia
 from mmdia.apis import list_attentions, list_interactions
 from mmdia.models import (
     RecurrentCell,
@@ -219,6 +222,21 @@ def test_arguments_of_trunks():
     signature = inspect.signature(ResidualNetwork).parameters.values()
     own = [(p.name, p.default) for p in signature if p.name not in ('block', 'stage_blocks')]
     assert documented == own
+
+
+def test_public_methods_are_documented():
+    """By themselves, or by the method that they override."""
+    names = [m.name for m in pkgutil.walk_packages(mmdia.__path__, 'mmdia.')]
+    missing = [
+        f'{cls.__module__}.{cls.__qualname__}.{name}'
+        for module in map(importlib.import_module, names)
+        for cls in vars(module).values()
+        if isinstance(cls, type) and cls.__module__ == module.__name__
+        for name, member in vars(cls).items()
+        if not name.startswith('_') and inspect.isfunction(member)
+        if not inspect.getdoc(getattr(cls, name))
+    ]
+    assert names and not missing
 
 
 def anchors(path):

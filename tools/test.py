@@ -22,7 +22,7 @@ from mmdia.cli.command_line import (
 from mmdia.cli.data_check import check_data
 from mmdia.cli.launch import is_first_process
 from mmdia.cli.resume import check_work_dir
-from mmdia.cli.weights import load_strictly
+from mmdia.cli.weights import load_or_stop
 from mmdia.utils.configs import is_detection
 
 SUFFIXES = {'pred': ('.pkl', '.pickle'), 'metrics': ('.pkl', '.pickle', '.json', '.yml', '.yaml')}
@@ -146,7 +146,7 @@ def main() -> None:
     if args.tta:
         augment_tests(cfg)
     runner = build_runner(cfg)
-    load_strictly(runner)
+    load_or_stop(runner, strict=True)
     if not args.no_data_check:
         check_data(runner)
     if args.out and args.out_item == 'pred':

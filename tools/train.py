@@ -22,7 +22,7 @@ from mmdia.cli.resume import (
     make_resumable,
     read_resumable,
 )
-from mmdia.cli.weights import check_weights
+from mmdia.cli.weights import check_weights, load_or_stop
 
 
 def parse_args() -> Namespace:
@@ -89,6 +89,7 @@ def train(
     """
     make_resumable(cfg)
     runner = build_runner(cfg)
+    load_or_stop(runner, strict=False)
     if data_check:
         check_data(runner)
     if checkpoint is not None:

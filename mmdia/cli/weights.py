@@ -21,7 +21,9 @@ def check_weights(
     Raises:
         SystemExit: If a weight is missing, not in the model, or of another shape.
     """
-    problems = [f'{key}: missing' for key in sorted(wanted.keys() - given.keys())]
+    missing = sorted(wanted.keys() - given.keys())
+    # PyTorch before 0.4.1 did not count batches.
+    problems = [f'{key}: missing' for key in missing if not key.endswith('num_batches_tracked')]
     problems += [f'{key}: not in the model' for key in sorted(given.keys() - wanted.keys())]
     problems += [
         f'{key}: shape {tuple(given[key].shape)}, the model has {tuple(wanted[key].shape)}'
@@ -35,20 +37,21 @@ def check_weights(
         )
 
 
-def load_strictly(runner: Runner) -> None:
-    """Make a runner stop at a checkpoint whose weights are not those of its model.
+def load_or_stop(runner: Runner, strict: bool) -> None:
+    """Make a runner stop at a checkpoint that cannot be read, or whose weights do not fit.
 
     MMEngine's own comparison decides, since modules may rename or resize weights
     as they load them. It knows wrapped models, and passes over the counters that old
     norms lack.
 
     Args:
-        runner (Runner): The runner. When it loads a checkpoint that cannot be read, or
-            does not fit, it raises :class:`SystemExit`.
+        runner (Runner): The runner. When it loads a checkpoint that cannot be read, holds
+            no weights, or does not fit, it raises :class:`SystemExit`.
+        strict (bool): Whether the weights have to be those of the model, by name and shape.
     """
-    load = partial(runner.load_checkpoint, strict=True)
+    load = partial(runner.load_checkpoint, strict=True) if strict else runner.load_checkpoint
 
-    def load_or_stop(filename: str, *args, **kwargs) -> Any:
+    def load_checkpoint(filename: str, *args, **kwargs) -> Any:
         try:
             return load(filename, *args, **kwargs)
         except (OSError, ValueError) as error:
@@ -58,7 +61,7 @@ def load_strictly(runner: Runner) -> None:
                 f'checkpoint {filename} does not fit the config: {shorten(str(error))}'
             ) from error
 
-    runner.load_checkpoint = load_or_stop
+    runner.load_checkpoint = load_checkpoint
     runner.register_hook(WeightsHook())
 
 

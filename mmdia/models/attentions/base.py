@@ -99,7 +99,6 @@ class ChannelAttention(Attention):
         raise NotImplementedError
 
     def forward(self, x: Tensor, index: int = 0) -> Tensor:
-        """See :meth:`Attention.forward`."""
         with full_precision(x):
             gate = self.gate(x, index)
         return scale_channels(x, gate)

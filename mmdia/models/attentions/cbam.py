@@ -80,13 +80,11 @@ class CBAM(Attention):
         return torch.sigmoid(self.conv(self.like_weights(torch.cat((average, maximum), dim=1))))
 
     def forward(self, x: Tensor, index: int = 0) -> Tensor:
-        """See :meth:`Attention.forward`."""
         with full_precision(x):
             x = scale_channels(x, self.channel_gate(x))
             return x * self.spatial_gate(x).to(x.dtype)
 
     def zero_gate(self) -> float:
-        """See :meth:`Attention.zero_gate`."""
         zero_parameters(self.mlp[-1])
         zero_parameters(self.conv)
         return 0.25  # sigmoid(0) * sigmoid(0)

@@ -48,11 +48,9 @@ class ECA(ChannelAttention):
         self.conv = nn.Conv1d(1, 1, kernel_size, padding=kernel_size // 2, bias=False)
 
     def gate(self, x: Tensor, index: int) -> Tensor:
-        """See :meth:`ChannelAttention.gate`."""
         pooled = self.like_weights(global_avg_pool(x))
         return torch.sigmoid(self.conv(pooled[:, None])[:, 0])
 
     def zero_gate(self) -> float:
-        """See :meth:`Attention.zero_gate`."""
         zero_parameters(self.conv)
         return 0.5

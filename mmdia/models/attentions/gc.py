@@ -62,7 +62,6 @@ class GC(Attention):
         self.block = ContextBlock(in_channels, ratio, pooling_type, tuple(fusion_types))
 
     def forward(self, x: Tensor, index: int = 0) -> Tensor:
-        """See :meth:`Attention.forward`."""
         return self.block(x).to(x.dtype)
 
     def init_weights(self) -> None:
@@ -72,7 +71,6 @@ class GC(Attention):
             self.block.reset_parameters()
 
     def zero_gate(self) -> float:
-        """See :meth:`Attention.zero_gate`."""
         for convs in (self.block.channel_add_conv, self.block.channel_mul_conv):
             if convs is not None:
                 zero_parameters(convs[-1])

@@ -109,6 +109,5 @@ class NonLocal(Attention):
         return self.block(x).to(x.dtype)
 
     def zero_gate(self) -> float:
-        """See :meth:`Attention.zero_gate`."""
         zero_parameters(self.block.conv_out)
         return 1.0  # what is added is zero

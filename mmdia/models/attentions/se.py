@@ -41,10 +41,8 @@ class SE(ChannelAttention):
         self.mlp = BottleneckMLP(in_channels, mid_channels, in_channels, bias)
 
     def gate(self, x: Tensor, index: int) -> Tensor:
-        """See :meth:`ChannelAttention.gate`."""
         return torch.sigmoid(self.mlp(self.like_weights(global_avg_pool(x))))
 
     def zero_gate(self) -> float:
-        """See :meth:`Attention.zero_gate`."""
         zero_parameters(self.mlp[-1])
         return 0.5

@@ -50,7 +50,6 @@ class SEM(ChannelAttention):
         self.bias = nn.Parameter(-torch.ones(in_channels))
 
     def gate(self, x: Tensor, index: int) -> Tensor:
-        """See :meth:`ChannelAttention.gate`."""
         pooled = self.like_weights(global_avg_pool(x))
         scores = (
             self.mlp(pooled),
@@ -61,7 +60,6 @@ class SEM(ChannelAttention):
         return torch.sigmoid(switches * torch.stack(scores, dim=1)).prod(1)
 
     def zero_gate(self) -> float:
-        """See :meth:`Attention.zero_gate`."""
         zero_parameters(self.mlp[-1])
         zero_parameters(self.conv)
         nn.init.zeros_(self.weight)

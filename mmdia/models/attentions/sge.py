@@ -61,13 +61,11 @@ class SGE(Attention):
         return torch.sigmoid(self.like_weights(similarity) * weight + bias)
 
     def forward(self, x: Tensor, index: int = 0) -> Tensor:
-        """See :meth:`Attention.forward`."""
         with full_precision(x):
             gate = self.gate(x).to(x.dtype)
         return (x.unflatten(1, (self.groups, -1)) * gate[:, :, None]).flatten(1, 2)
 
     def zero_gate(self) -> float:
-        """See :meth:`Attention.zero_gate`."""
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
         return 0.5

@@ -60,12 +60,10 @@ class SPA(ChannelAttention):
         self.mlp = BottleneckMLP(pooled_channels, mid_channels, in_channels, bias)
 
     def gate(self, x: Tensor, index: int) -> Tensor:
-        """See :meth:`ChannelAttention.gate`."""
         x = x.to(single_or_double(x))
         pooled = [F.adaptive_avg_pool2d(x, grid).flatten(1) for grid in self.grids]
         return torch.sigmoid(self.mlp(self.like_weights(torch.cat(pooled, dim=1))))
 
     def zero_gate(self) -> float:
-        """See :meth:`Attention.zero_gate`."""
         zero_parameters(self.mlp[-1])
         return 0.5

@@ -40,7 +40,6 @@ class SPEM(ChannelAttention):
         self.mixture = nn.Parameter(torch.full((2,), 0.5))
 
     def gate(self, x: Tensor, index: int) -> Tensor:
-        """See :meth:`ChannelAttention.gate`."""
         extremes = self.like_weights(torch.stack((x.amax((2, 3)), x.amin((2, 3))), dim=2))
         extremes = self.weight2[:, None] * extremes + self.bias2[:, None]
         shares = self.mixture.square() / self.mixture.square().sum()
@@ -48,7 +47,6 @@ class SPEM(ChannelAttention):
         return torch.sigmoid(extremes.sum(2)) * torch.sigmoid(mixed)
 
     def zero_gate(self) -> float:
-        """See :meth:`Attention.zero_gate`."""
         for parameter in (self.weight1, self.bias1, self.weight2, self.bias2):
             nn.init.zeros_(parameter)
         return 0.25  # sigmoid(0) * sigmoid(0)

@@ -52,14 +52,12 @@ class SRM(ChannelAttention):
             )
 
     def gate(self, x: Tensor, index: int) -> Tensor:
-        """See :meth:`ChannelAttention.gate`."""
         variance, mean = torch.var_mean(x.to(single_or_double(x)), (2, 3), correction=0)
         style = torch.stack((mean, (variance + self.eps).sqrt()), dim=2)
         score = (self.like_weights(style) * self.weight).sum(2)
         return torch.sigmoid(self.norms[index](score[:, :, None, None]).flatten(1))
 
     def zero_gate(self) -> float:
-        """See :meth:`Attention.zero_gate`."""
         check_affine(self.norms[0], self.norm_cfg)
         zero_parameters(self.norms)
         return 0.5

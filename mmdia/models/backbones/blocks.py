@@ -242,7 +242,6 @@ class BasicBlock(ResidualBlock):
     """
 
     def add_convs(self, in_channels: int, mid_channels: int, out_channels: int) -> None:
-        """See :meth:`ResidualBlock.add_convs`."""
         self.add_conv(in_channels, mid_channels, 3, stride=self.stride, dilation=self.dilation)
         self.add_conv(mid_channels, out_channels, 3)
 
@@ -259,7 +258,6 @@ class Bottleneck(ResidualBlock):
     expansion = 4
 
     def add_convs(self, in_channels: int, mid_channels: int, out_channels: int) -> None:
-        """See :meth:`ResidualBlock.add_convs`."""
         first, second = (1, self.stride) if self.style == 'pytorch' else (self.stride, 1)
         self.add_conv(in_channels, mid_channels, 1, stride=first)
         self.add_conv(

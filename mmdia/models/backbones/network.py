@@ -261,9 +261,7 @@ class ResidualNetwork(ResidualBackbone):
         ]
 
     def stem_modules(self) -> List[nn.Module]:
-        """See :meth:`ResidualBackbone.stem_modules`."""
         return [getattr(self, name) for name in self.stem_names]
 
     def final_modules(self) -> List[nn.Module]:
-        """See :meth:`ResidualBackbone.final_modules`."""
         return [self.final_norm, self.final_act] if self.block.preactivation else []

@@ -21,7 +21,6 @@ class PreActivationBlock(ResidualBlock):
     preactivation = True
 
     def projection(self, in_channels: int, out_channels: int) -> Tuple[nn.Module, ...]:
-        """See :meth:`ResidualBlock.projection`."""
         return super().projection(in_channels, out_channels)[:-1]
 
     def preactivate(self, x: Tensor, index: int) -> Tensor:
@@ -54,7 +53,6 @@ class WideBlock(PreActivationBasicBlock):
     """
 
     def forward(self, x: Tensor, feed: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
-        """See :meth:`ResidualBlock.forward`."""
         if self.downsample is not None:
             x = self.preactivate(x, 1)
         return super().forward(x, feed)

@@ -39,7 +39,6 @@ class BottleneckCell(RecurrentCell):
         super().__init__(in_channels, hidden_channels, init_cfg)
 
     def build_projection(self, in_channels: int, out_channels: int) -> nn.Module:
-        """See :meth:`RecurrentCell.build_projection`."""
         if self.ratio is None:
             return super().build_projection(in_channels, out_channels)
         mid_channels = reduce_channels(in_channels, self.ratio)

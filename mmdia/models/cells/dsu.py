@@ -69,7 +69,6 @@ class DSUCell(BottleneckCell):
         super().__init__(in_channels, hidden_channels, ratio, init_cfg)
 
     def build_projections(self) -> None:
-        """See :meth:`RecurrentCell.build_projections`."""
         if self.fusion == 'separate':
             super().build_projections()
             return
@@ -81,7 +80,6 @@ class DSUCell(BottleneckCell):
         )
 
     def gates(self, x: Tensor, hidden: Tensor, memory: Tensor) -> Tensor:
-        """See :meth:`RecurrentCell.gates`."""
         # h is sigmoid(c), except before the first block, where it is zero.
         read = hidden if self.reads_hidden else self.normalize(memory)
         if self.fusion == 'separate':

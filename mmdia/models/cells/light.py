@@ -71,7 +71,6 @@ class LightCell(RecurrentCell):
         super().__init__(in_channels, init_cfg=init_cfg)
 
     def build_projections(self) -> None:
-        """See :meth:`RecurrentCell.build_projections`."""
         channels = self.in_channels
         self.input_scale = Enhancement(channels)
         self.hidden_scale = Enhancement(channels)
@@ -79,7 +78,6 @@ class LightCell(RecurrentCell):
         self.gate_scales = Enhancement(self.num_gates * channels)
 
     def gates(self, x: Tensor, hidden: Tensor, memory: Tensor) -> Tensor:
-        """See :meth:`RecurrentCell.gates`."""
         z = torch.relu(self.reduction(self.input_scale(x) + self.hidden_scale(hidden)))
         z = z.repeat_interleave(self.ratio, dim=-1)
         return self.gate_scales(torch.cat((z,) * self.num_gates, dim=-1))
@@ -91,7 +89,6 @@ class LightCell(RecurrentCell):
         return torch.sigmoid(o) * torch.sigmoid(memory), memory
 
     def zero_gate(self) -> float:
-        """See :meth:`RecurrentCell.zero_gate`."""
         nn.init.zeros_(self.gate_scales.weight)
         nn.init.zeros_(self.gate_scales.bias)
         return 0.25  # sigmoid(0) * sigmoid(0)

@@ -26,7 +26,6 @@ class RNNCell(RecurrentCell):
     num_gates = 1
 
     def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:
-        """See :meth:`RecurrentCell.step`."""
         (gate,) = gates
         hidden = torch.tanh(gate)
         return hidden, hidden

@@ -44,7 +44,6 @@ class AttentionInteraction(GatedInteraction):
         return self.act(torch.addcmul(identity, attended, scale)), state
 
     def zero_gate(self) -> float:
-        """See :meth:`GatedInteraction.zero_gate`."""
         modules = (m for m in self.modules() if isinstance(m, Attention))
         (gate,) = {attention.zero_gate() for attention in modules}
         return gate
@@ -84,7 +83,6 @@ class BlockAttention(AttentionInteraction):
             self.init_identity()
 
     def attend(self, branch: Tensor, index: int) -> Tensor:
-        """See :meth:`AttentionInteraction.attend`."""
         return self.attentions[index](branch)
 
 
@@ -127,5 +125,4 @@ class SharedAttention(AttentionInteraction):
             self.init_identity()
 
     def attend(self, branch: Tensor, index: int) -> Tensor:
-        """See :meth:`AttentionInteraction.attend`."""
         return self.attention(branch, index)

@@ -145,7 +145,6 @@ class DLABase(MRLABase):
     def remember(
         self, memory: Optional[RenewedMemory], pooled: Tensor, key: Tensor, value: Tensor
     ) -> RenewedMemory:
-        """See :meth:`MRLABase.remember`."""
         mean = global_avg_pool(value).to(key.dtype)
         new, gain = torch.stack((key, mean))[None], torch.ones_like(key)[None]
         if memory is None:

@@ -95,7 +95,6 @@ class MRLABase(LayerAttention):
     """
 
     def build_unit(self, *args) -> LayerAttentionUnit:
-        """See :meth:`LayerAttention.build_unit`."""
         return FullLayerAttention(*args, identity_init=self.identity_init)
 
     def remember(

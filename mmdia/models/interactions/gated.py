@@ -85,6 +85,5 @@ class PooledGate(GatedInteraction):
     def forward(
         self, branch: Tensor, identity: Tensor, state: Any, index: int
     ) -> Tuple[Tensor, Any]:
-        """See :meth:`LayerInteraction.forward`."""
         gate, state = self.gate(global_avg_pool(branch), state, index)
         return self.join(branch, identity, gate), state

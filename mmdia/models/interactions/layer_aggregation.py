@@ -88,7 +88,6 @@ class LayerAggregation(FeedbackInteraction):
             self.init_identity()
 
     def feed(self, state: Optional[Tensor], index: int) -> Optional[Tensor]:
-        """See :meth:`FeedbackInteraction.feed`."""
         return None if state is None else self.readers[index - 1](state)
 
     def forward(
@@ -112,12 +111,10 @@ class LayerAggregation(FeedbackInteraction):
         return F.avg_pool2d(state, stride, ceil_mode=True, count_include_pad=False)
 
     def finish(self, x: Tensor, state: Optional[Tensor]) -> Tensor:
-        """See :meth:`FeedbackInteraction.finish`."""
         if self.final_norm is None:
             return x
         return torch.cat((x, self.act(self.final_norm(state))), dim=1)
 
     def init_identity(self) -> None:
-        """See :meth:`LayerInteraction.init_identity`."""
         for reader in self.readers:
             nn.init.zeros_(reader.weight)

@@ -126,7 +126,6 @@ class LayerAttention(LayerInteraction):
     def forward(
         self, branch: Tensor, identity: Tensor, state: Any, index: int
     ) -> Tuple[Tensor, Any]:
-        """See :meth:`LayerInteraction.forward`."""
         value = self.attentions[index].value
 
         def activate(branch: Tensor, identity: Tensor) -> Tuple[Tensor, Tensor]:

@@ -72,7 +72,6 @@ class MRLALight(LayerAttention):
     """
 
     def build_unit(self, *args) -> LayerAttentionUnit:
-        """See :meth:`LayerAttention.build_unit`."""
         return LightLayerAttention(*args)
 
     def attend(

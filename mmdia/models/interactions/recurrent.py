@@ -60,12 +60,10 @@ class RecurrentGate(PooledGate):
         return super().forward(branch, identity, state, index)
 
     def gate(self, pooled: Tensor, state: Optional[Any], index: int) -> Tuple[Tensor, Any]:
-        """See :meth:`PooledGate.gate`."""
         state = self.cell(pooled, state)
         return state[0], state
 
     def zero_gate(self) -> float:
-        """See :meth:`GatedInteraction.zero_gate`."""
         return self.cell.zero_gate()
 
 

@@ -194,7 +194,6 @@ class RLA(GatedInteraction):
         return self.act(scale_channels(volume, self.gate_scale * alpha)), state
 
     def zero_gate(self) -> float:
-        """See :meth:`GatedInteraction.zero_gate`."""
         for head in self.heads:
             zero_parameters(head[-1])
         gate = 0.5  # sigmoid(0)
