@@ -17,7 +17,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import nn
 
-from mmdia.apis import data_faults
+from mmdia.cli import data_faults
 from mmdia.cli.data_check import DataCheckHook, check_data
 from mmdia.cli.file_reads import LastFileRead
 

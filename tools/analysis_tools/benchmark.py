@@ -92,7 +92,7 @@ def build_pair(case: Case) -> Pair:
     class Plain(cls):
         """The network without its interaction."""
 
-        def add_stages(self, blocks, channels, interaction, **kwargs):
+        def add_stages(self, blocks, channels, interaction, stages=None, **kwargs):
             super().add_stages(blocks, channels, None, **kwargs)
 
     try:

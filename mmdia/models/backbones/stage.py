@@ -1,6 +1,6 @@
 """A stage: a sequence of residual blocks joined by a layer interaction."""
 
-from typing import Any, Iterator, Optional, Sequence, Tuple, Union
+from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -43,11 +43,11 @@ class Stage(BaseModule):
     def __len__(self) -> int:
         return self.num_blocks
 
-    def __getitem__(self, index: int) -> ResidualBlock:
-        return getattr(self, str(range(self.num_blocks)[index]))
-
     def __iter__(self) -> Iterator[ResidualBlock]:
         return iter([getattr(self, str(i)) for i in range(self.num_blocks)])
+
+    def __getitem__(self, index: Union[int, slice]) -> Union[ResidualBlock, List[ResidualBlock]]:
+        return list(self)[index]
 
     def forward(
         self, x: Tensor, state: Any = None, shared: Optional[LayerInteraction] = None

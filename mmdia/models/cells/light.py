@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mmdia.registry import MODELS
 from mmdia.utils import check_int
 
+from ..utils import repeat_entries
 from .base import RecurrentCell, State, update_memory
 
 
@@ -79,7 +80,7 @@ class LightCell(RecurrentCell):
 
     def gates(self, x: Tensor, hidden: Tensor, memory: Tensor) -> Tensor:
         z = torch.relu(self.reduction(self.input_scale(x) + self.hidden_scale(hidden)))
-        z = z.repeat_interleave(self.ratio, dim=-1)
+        z = repeat_entries(z, self.ratio)
         return self.gate_scales(torch.cat((z,) * self.num_gates, dim=-1))
 
     def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:

@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from mmdia.utils import check_int, check_rate
 
 from ..ops import recomputed
-from ..utils import build_norm_layer, channel_kernel_size, full_precision, like_parameters
+from ..utils import (
+    build_norm_layer,
+    channel_kernel_size,
+    full_precision,
+    like_parameters,
+    repeat_entries,
+)
 from .base import LayerInteraction
 
 
@@ -86,7 +92,7 @@ class LayerAttentionUnit(BaseModule):
 
     def per_channel(self, weights: Tensor) -> Tensor:
         """Repeat weights of heads, (..., heads), for their channels, (..., C)."""
-        return weights.repeat_interleave(self.head_channels, dim=-1)
+        return repeat_entries(weights, self.head_channels)
 
 
 class LayerAttention(LayerInteraction):

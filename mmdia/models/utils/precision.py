@@ -94,6 +94,12 @@ def scale_channels(x: Tensor, gate: Tensor) -> Tensor:
     return x * as_factor(gate, x)
 
 
+def repeat_entries(x: Tensor, times: int) -> Tensor:
+    """Repeat every entry of the last dimension, (..., C), side by side, (..., C * times)."""
+    # Exporters to ONNX misread repeat_interleave.
+    return (x[..., None] + x.new_zeros(times)).flatten(-2)
+
+
 def as_factor(gate: Tensor, x: Tensor) -> Tensor:
     """A gate of shape (N, C) or (N, 1) as a factor of a map: of its dtype, and four dimensions."""
     return gate.to(x.dtype)[:, :, None, None]

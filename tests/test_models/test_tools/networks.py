@@ -12,13 +12,17 @@ from ...helpers import INTERACTIONS, SLIM, randomize
 
 TRUNKS = {
     'ResNet-18': dict(type='ResNet', depth=18, base_channels=8, num_stages=2),
-    'ResNet-50': dict(type='ResNet', depth=50, base_channels=8, num_stages=2),
     'CIFARResNet': dict(type='CIFARResNet', depth=20, base_channels=8, num_stages=2),
     'PreResNet': dict(type='PreResNet', depth=20, base_channels=8, num_stages=2),
     'WideResNet': dict(type='WideResNet', depth=16, widen_factor=1, num_stages=2),
 }
 each_network = pytest.mark.parametrize(
     ('interaction', 'trunk'), [(i, t) for i in INTERACTIONS for t in TRUNKS]
+)
+# For what takes seconds: every method on one trunk, and every trunk with one method.
+each_part = pytest.mark.parametrize(
+    ('interaction', 'trunk'),
+    [(i, t) for i in INTERACTIONS for t in TRUNKS if t == 'ResNet-18' or i == 'mmdia.DLALight'],
 )
 
 
