@@ -320,7 +320,7 @@ def twin(interaction, kind):
 
 @pytest.mark.parametrize('interaction', INTERACTIONS)
 def test_synchronized_norms_are_treated_as_others(interaction):
-    # Batch norms are computed in faster ways than those that synchronize.
+    # Outputs of plain batch norms carry their source, those of synchronized ones do not.
     tolerance = dict(rtol=1e-10, atol=1e-12)
     x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
     expected = twin(interaction, 'BN').double()

@@ -177,16 +177,6 @@ def test_class_as_type():
     assert all(isinstance(i, DIALSTM) for i in model.interactions())
 
 
-@pytest.mark.parametrize(('small_stem', 'stride'), ((False, 32), (True, 8)))
-def test_image_smaller_than_the_stride(small_stem, stride):
-    model = ResNet(18, base_channels=8, small_stem=small_stem).eval()
-    model(torch.zeros(1, 3, stride, stride))
-    with pytest.raises(
-        ValueError, match=rf'at least as large as the stride .*{stride}.*\({stride}, '
-    ):
-        model(torch.zeros(1, 3, stride, stride - 1))
-
-
 # Arguments with which everything that is registered can be built.
 VALID = {
     'CIFARResNet': dict(depth=11, base_channels=8),

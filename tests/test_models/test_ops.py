@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmdia.models.ops import gated_sum, normalization, normalize, recomputed
+from mmdia.models.ops import gated_sum, normalization, normalize_with_source, recomputed
 from mmdia.models.ops.normalization import source_of
 
 from ..helpers import DEPTHS, INTERACTIONS, randomize, slim_resnet
@@ -226,7 +226,7 @@ def random_norm(channels=5):
 def test_source_tells_how_a_map_was_computed(training):
     norm = random_norm().train(training)
     x = torch.randn(3, 5, 4, 6, dtype=torch.float64) * 0.3 + 2
-    y = normalize(norm, x)
+    y = normalize_with_source(norm, x)
     source = source_of(y)
     if training:
         var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
@@ -239,7 +239,7 @@ def test_source_tells_how_a_map_was_computed(training):
 
 def test_source_is_forgotten_when_a_map_changes():
     x = torch.randn(3, 5, 4, 6, dtype=torch.float64)
-    y = normalize(random_norm(), x)
+    y = normalize_with_source(random_norm(), x)
     assert source_of(y) is not None
     assert source_of(y.mul_(2)) is None and source_of(y + 0) is None
 
@@ -252,7 +252,7 @@ def test_first_and_second_derivatives_of_gated_sums(training, gates):
     gate = torch.rand(2, gates, dtype=torch.float64, requires_grad=True)
 
     def function(x, identity, gate):
-        return gated_sum(normalize(norm, x), identity, gate)
+        return gated_sum(normalize_with_source(norm, x), identity, gate)
 
     assert torch.autograd.gradcheck(function, (x, identity, gate))
     assert torch.autograd.gradgradcheck(function, (x, identity, gate))
@@ -264,7 +264,7 @@ def test_first_and_second_derivatives_of_what_is_recomputed(training):
     x, other = torch.randn(2, 2, 5, 3, 2, dtype=torch.float64, requires_grad=True)
 
     def function(x, other):
-        return recomputed(lambda y, z: torch.sigmoid(y) * z, normalize(norm, x), other)
+        return recomputed(lambda y, z: torch.sigmoid(y) * z, normalize_with_source(norm, x), other)
 
     assert torch.autograd.gradcheck(function, (x, other))
     assert torch.autograd.gradgradcheck(function, (x, other))
@@ -278,5 +278,75 @@ def test_what_is_recomputed_is_computed_at_most_twice():
         return torch.relu(torch.sin(y))
 
     x = torch.randn(2, 5, 3, 2, dtype=torch.float64, requires_grad=True)
-    recomputed(function, normalize(random_norm(), x)).sum().backward()
+    recomputed(function, normalize_with_source(random_norm(), x)).sum().backward()
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize('interaction', ('mmdia.MRLALight', 'mmdia.MRLABase', 'mmdia.DLALight'))
+def test_random_activations_are_not_recomputed(interaction, by_autograd):
+    """Their noise would be drawn anew."""
+    x = torch.randn(3, 3, 33, 47, dtype=torch.float64)
+    act_cfg = dict(type='RReLU')
+
+    def seeded_run():
+        model = network(interaction, act_cfg=act_cfg)
+        torch.manual_seed(1)
+        return run(model, x)
+
+    ours = seeded_run()
+    by_autograd()
+    torch.testing.assert_close(ours, seeded_run(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize('interaction', INTERACTIONS)
+def test_batches_of_gradients(interaction):
+    model = network(interaction, num_stages=2)
+    x = torch.randn(2, 3, 16, 16, dtype=torch.float64, requires_grad=True)
+    (out,) = model(x)
+    weights = torch.randn(3, *out.shape, dtype=torch.float64)
+    (together,) = torch.autograd.grad(out, x, weights, is_grads_batched=True, retain_graph=True)
+    for weight, gradient in zip(weights, together):
+        (expected,) = torch.autograd.grad(out, x, weight, retain_graph=True)
+        torch.testing.assert_close(gradient, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize('interaction', INTERACTIONS)
+def test_forward_mode(interaction):
+    model = network(interaction, mode='eval', num_stages=2)
+    x, direction = torch.randn(2, 2, 3, 16, 16, dtype=torch.float64)
+    with torch.autograd.forward_ad.dual_level():
+        (out,) = model(torch.autograd.forward_ad.make_dual(x, direction))
+        found = torch.autograd.forward_ad.unpack_dual(out).tangent
+    _, expected = torch.autograd.functional.jvp(lambda x: model(x)[0], x, direction)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize('dtype', (torch.bfloat16, torch.float16))
+def test_gates_have_precise_gradients_in_half_precision(dtype):
+    """Also where the input of the norm is far from zero."""
+    norm = random_norm().float()
+    x = (torch.randn(2, 5, 16, 16) + 30).to(dtype)
+    identity, grad = torch.randn(2, 2, 5, 16, 16).to(dtype)
+
+    def gradient(x, identity, grad):
+        gate = torch.rand(2, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        out = gated_sum(normalize_with_source(norm, x), identity, gate)
+        (of_gate,) = torch.autograd.grad(out, gate, grad)
+        return of_gate
+
+    found, expected = (
+        gradient(x, identity, grad),
+        gradient(*(t.float() for t in (x, identity, grad))),
+    )
+    assert (found - expected).norm() < 0.01 * expected.norm()
+
+
+@pytest.mark.parametrize('interaction', INTERACTIONS)
+def test_norms_whose_statistics_were_taken_away(interaction):
+    model = network(interaction, mode='eval')
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean = module.running_var = None
+    (out,) = model(torch.randn(2, 3, 64, 64, dtype=torch.float64))
+    out.sum().backward()
+    assert torch.isfinite(out).all()

@@ -14,7 +14,7 @@ from mmdia.models import (
     WideResNet,
 )
 
-from ..helpers import INTERACTIONS, SLIM, can_learn, randomize
+from ..helpers import INTERACTIONS, SLIM, can_learn, randomize, slim_resnet
 
 TRUNKS = {
     'bottleneck': (CIFARResNet, dict(depth=29, base_channels=32)),
@@ -286,3 +286,12 @@ def test_nothing_follows_a_preactivated_sum():
     early, _, last = model(torch.randn(1, 3, 32, 32))
     assert isinstance(model.layer1[0], PreActivationBlock)
     assert early.min() < 0 <= last.min()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('size', ((28, 28), (5, 40), (1, 1)))
+def test_images_smaller_than_the_stride(size):
+    """As the networks of torchvision do: maps shrink to one pixel, and no further."""
+    model = slim_resnet('mmdia.DLALight', 50).eval()
+    (level,) = model(torch.rand(2, 3, *size))
+    assert level.shape == (2, 256, -(-size[0] // 32), -(-size[1] // 32))

@@ -101,7 +101,10 @@ class ResidualBackbone(BaseModule):
         interaction = PLAIN if interaction is None else interaction
         scope = interaction_class(interaction).scope
         interaction = dict(interaction)
-        stages = interaction.pop('stages', stages)  # configs used to have it there
+        inner = interaction.pop('stages', None)  # where configs used to have it
+        if None not in (inner, stages) and tuple(inner) != tuple(stages):
+            raise ValueError(f'stages must be given once, got {stages} and in interaction {inner}')
+        stages = inner if stages is None else stages
         self.stage_blocks = tuple(map(len, blocks))
         self.stage_channels = tuple(channels)
         self.interaction = None
@@ -128,6 +131,8 @@ class ResidualBackbone(BaseModule):
             )
         for i, stage in enumerate(modules, 1):
             self.add_module(f'layer{i}', stage)
+            for block in stage:
+                block.with_source = (stage.interaction or self.interaction).uses_source
         self._freeze_stages()
 
     def stem_modules(self) -> Sequence[nn.Module]:

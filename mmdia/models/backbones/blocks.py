@@ -7,7 +7,7 @@ from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops import normalize
+from ..ops import normalize_with_source
 from ..utils import (
     build_activation_layer,
     build_conv_layer,
@@ -55,6 +55,9 @@ class ResidualBlock(BaseModule):
             Defaults to ``dict(type='ReLU', inplace=True)``.
 
     Attributes:
+        with_source (bool): Whether the branch carries what its last norm
+            computed it from; see :func:`normalize_with_source`. Set by the
+            backbone where the interaction makes use of it.
         expansion (int): Output channels over the width of the 3x3 convolution.
         preactivation (bool): Whether norm and activation precede convolutions.
     """
@@ -92,6 +95,7 @@ class ResidualBlock(BaseModule):
         self.skip_connections = skip_connections
         self.normalize = normalize
         self.with_cp = with_cp
+        self.with_source = False
         self.conv_cfg = conv_cfg
         self.norm_cfg = norm_cfg
         self.num_convs = 0
@@ -212,7 +216,8 @@ class ResidualBlock(BaseModule):
             x = self.act(x)
         x = self.convolve(self.dropout(x), self.num_convs, feed)
         if self.normalize:
-            x = normalize(getattr(self, self.norm_names[-1]), x)
+            norm = getattr(self, self.norm_names[-1])
+            x = normalize_with_source(norm, x) if self.with_source else norm(x)
         return self.drop_path(x)
 
     def convolve(self, x: Tensor, index: int, feed: Optional[Tensor]) -> Tensor:

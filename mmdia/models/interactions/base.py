@@ -41,11 +41,14 @@ class LayerInteraction(BaseModule):
             Defaults to None.
 
     Attributes:
+        uses_source (bool): Whether something is saved where a branch carries
+            what it was computed from; see :class:`mmdia.models.ops.Source`.
         scope (str): ``'stage'`` for one instance a stage that starts without
             memory, ``'network'`` for one instance whose memory crosses stages.
     """
 
     scope = 'stage'
+    uses_source = False
 
     def __init__(
         self,

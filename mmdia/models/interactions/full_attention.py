@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 
-from ..ops import gated_sum, normalize, recomputed
+from ..ops import gated_sum, normalize_with_source, recomputed
 from ..utils import full_precision, global_avg_pool, scale_channels
 from .layer_attention import LayerAttention, LayerAttentionUnit
 
@@ -34,8 +34,8 @@ class FullLayerAttention(LayerAttentionUnit):
     :class:`LayerAttentionUnit` for q, k, V and d.
 
     The scale is 1 and fixed. Where training starts from the plain network it
-    is learned and starts from 0: no other weight could do that here, since no
-    gradient passes a ReLU that returns zeros.
+    is learned and starts from 0: zeroing the norm instead would stop all
+    gradients at the ReLU.
 
     Args:
         channels (int): Number of channels C.
@@ -72,7 +72,7 @@ class FullLayerAttention(LayerAttentionUnit):
         attended = scale_channels(memory.values[0], weights[0])
         for t in range(1, len(memory.values)):
             attended = gated_sum(memory.values[t], attended, weights[t])
-        rectified = recomputed(torch.relu, normalize(self.norm, attended))
+        rectified = recomputed(torch.relu, normalize_with_source(self.norm, attended))
         return torch.addcmul(x, self.drop_path(rectified), self.scale.to(x.dtype))
 
 

@@ -66,6 +66,8 @@ class PooledGate(GatedInteraction):
     state, index)``; see :meth:`gate`.
     """
 
+    uses_source = True
+
     def gate(self, pooled: Tensor, state: Any, index: int) -> Tuple[Tensor, Any]:
         """Compute the gate of a block.
 

@@ -112,6 +112,8 @@ class LayerAttention(LayerInteraction):
         **kwargs: See :class:`LayerInteraction`.
     """
 
+    uses_source = True
+
     def __init__(
         self,
         channels: int,

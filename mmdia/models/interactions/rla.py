@@ -103,6 +103,7 @@ class RLA(GatedInteraction):
     """
 
     scope = 'network'
+    uses_source = True
 
     def __init__(
         self,

@@ -1,9 +1,10 @@
-"""Where hand-written backward passes can be used, unnoticed by anybody."""
+"""Where hand-written backward passes can be used: where nothing observes them."""
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn.modules import module as global_hooks
 
 try:
@@ -23,6 +24,7 @@ def is_eager(x: Any) -> bool:
         and not is_compiling()
         and not torch.jit.is_tracing()
         and not torch._C._are_functorch_transforms_active()
+        and forward_ad._current_level < 0
     )
 
 

@@ -14,8 +14,7 @@ from .normalization import Source, source_of
 class GatedSum(torch.autograd.Function):
     """``identity + branch * gate``.
 
-    What autograd does, in fewer passes over the maps: it would write the
-    products of gradients and maps, and add them up later. A branch with a
+    What autograd does, in fewer passes over the maps. A branch with a
     :class:`Source` is not kept.
     """
 
@@ -36,15 +35,15 @@ class GatedSum(torch.autograd.Function):
         if source is not None and torch.is_grad_enabled():
             # Gradients of gradients need the way from the norm's input to the branch.
             x, source = source.differentiable(), None
-        product = grad * x
-        grad_gate = sum_pixels(product)
+        elif source is not None and x.element_size() < 4:
+            # In half precision the mean has to be subtracted before the product.
+            x, source = source.again(), None
+        grad_gate = sum_pixels(grad * x)
         if source is not None:
             scale, shift = source.scale_and_shift()
             grad_gate = grad_gate * scale + sum_pixels(grad) * shift
         grad_gate = grad_gate.sum_to_size(gate.shape).to(gate.dtype)
-        # The first product is not needed any more, unless gradients of it are.
-        out = None if torch.is_grad_enabled() else product
-        grad_branch = torch.mul(grad, as_factor(gate, grad), out=out)
+        grad_branch = grad * as_factor(gate, grad)
         return grad_branch, grad, grad_gate, *(None for _ in ctx.needs_input_grad[3:])
 
 

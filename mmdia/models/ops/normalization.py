@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from .eager import is_eager, is_unobserved
 
+FORWARD = nn.BatchNorm2d.forward
+
 
 class Source(NamedTuple):
     """What a batch norm computed its output from, and how.
@@ -49,7 +51,7 @@ class Source(NamedTuple):
         return F.batch_norm(self.x, mean, var, self.weight, self.bias, self.of_batch, 0, self.eps)
 
 
-def normalize(norm: nn.Module, x: Tensor) -> Tensor:
+def normalize_with_source(norm: nn.Module, x: Tensor) -> Tensor:
     """Apply a norm, and let its output carry its :class:`Source` where that is known.
 
     Args:
@@ -61,8 +63,9 @@ def normalize(norm: nn.Module, x: Tensor) -> Tensor:
     """
     known = (
         type(norm) is nn.BatchNorm2d
-        and norm.affine
-        and norm.track_running_stats
+        and getattr(norm.forward, '__func__', None) is FORWARD
+        and norm.weight is not None
+        and norm.running_mean is not None
         and norm.momentum is not None
         and torch.is_grad_enabled()
         and is_eager(x)
@@ -76,7 +79,9 @@ def normalize(norm: nn.Module, x: Tensor) -> Tensor:
         y, mean, var = normalize_by_batch(norm, x)
     else:
         y = norm(x)
-    source = Source(x, mean, var, norm.weight, norm.bias, norm.eps, norm.training)
+    # Copies, since parameters that are sharded are gone once the block has been called.
+    weight, bias = norm.weight.clone(), norm.bias.clone()
+    source = Source(x, mean, var, weight, bias, norm.eps, norm.training)
     y.source = source, y._version
     return y
 
@@ -95,7 +100,7 @@ def normalize_by_batch(norm: nn.BatchNorm2d, x: Tensor) -> Tuple[Tensor, Tensor,
 
 def source_of(y: Tensor) -> Optional[Source]:
     """What a map was computed from; None where that is unknown, or the map has changed since."""
-    if not (isinstance(y, Tensor) and hasattr(y, 'source')):
+    if not (is_eager(y) and hasattr(y, 'source')):
         return None
     source, version = y.source
     return source if version == y._version else None

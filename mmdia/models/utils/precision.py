@@ -65,7 +65,7 @@ def sum_pixels(x: Tensor) -> Tensor:
         Tensor: Sums of shape (N, C), in single precision, or in double
         precision where ``x`` is.
     """
-    return x.flatten(2).sum(2, dtype=single_or_double(x))
+    return x.sum((2, 3), dtype=single_or_double(x))
 
 
 def global_avg_pool(x: Tensor) -> Tensor:
