@@ -23,11 +23,11 @@ def naming(argument: str, cfg: Optional[dict], what: str) -> Iterator[None]:
 
 @torch.no_grad()
 def check_map(layer: nn.Module, shape: Sequence[int], expected: Sequence[int]) -> None:
-    """Check that a layer of PyTorch computes finite maps; ``shape`` is that of the input.
+    """Check that a layer of PyTorch or MMCV computes finite maps; ``shape`` is that of the input.
 
     Others may need a certain device, or have other reasons not to run here.
     """
-    if not type(layer).__module__.startswith('torch.nn'):
+    if not type(layer).__module__.startswith(('torch.nn', 'mmcv.cnn')):
         return
     training = layer.training
     out = layer.eval()(torch.zeros(*shape))
