@@ -28,7 +28,7 @@ def check_weights(
     for key in sorted(wanted.keys() & given.keys()):
         value, shape = given[key], tuple(wanted[key].shape)
         if not isinstance(value, Tensor):
-            problems.append(f'{key}: a {type(value).__name__}, the model has shape {shape}')
+            problems.append(f'{key}: of type {type(value).__name__}, the model has shape {shape}')
         elif tuple(value.shape) != shape:
             problems.append(f'{key}: shape {tuple(value.shape)}, the model has {shape}')
     if problems:
