@@ -183,6 +183,8 @@ def test_bad_checkpoints(demo, models, image, tmp_path):
     state['backbone.bn1.weight'] = torch.zeros(3)
     state['backbone.more.weight'] = torch.zeros(3)
     torch.save(dict(state_dict=state), tmp_path / 'other.pth')
+    number = torch.load(checkpoint, weights_only=False)['state_dict'] | {'backbone.bn1.weight': 1}
+    torch.save(dict(state_dict=number), tmp_path / 'number.pth')
     for path, message in (
         (tmp_path / 'short.pth', 'short.pth is truncated or not a checkpoint'),
         (tmp_path / 'none.pth', 'none.pth'),
@@ -192,6 +194,7 @@ def test_bad_checkpoints(demo, models, image, tmp_path):
             r'  backbone.more.weight: not in the model\n  backbone.bn1.weight: shape \(3,\), '
             r'the model has \(\d+,\)',
         ),
+        (tmp_path / 'number.pth', r'1 weights:\n  backbone.bn1.weight: of type int, the model has'),
         (models['classifier'][1], 'does not fit the config'),
     ):
         with pytest.raises(SystemExit, match=message):

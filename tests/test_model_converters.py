@@ -666,7 +666,6 @@ def test_not_finite(fail, tmp_path, trained, value):
     (
         ('configs/dia/resnet18_b128-5e_cifar100-folder.py', 'interaction.gate_scale is not in the'),
         ('configs/dia/dia-resnet50_8xb32_in1k.py', 'do not fit the model: '),
-        ('configs/nothing.py', 'nothing.py'),
     ),
 )
 def test_unfit_config(fail, tmp_path, trained, config, message):
@@ -683,6 +682,39 @@ def test_config_without_model(fail, tmp_path, trained, text):
     content['meta']['cfg'] = text
     message = fail('publish_model', rewrite(path, content), tmp_path / 'out', '--trust')
     assert 'its config builds no model: ' in message
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    (
+        ("_base_ = './again.py'", 'its _base_ leads back to it'),
+        ("_base_ = './nothing.py'", 'nothing.py'),
+        ('model = dict(', 'SyntaxError'),
+        ('model = 1 / 0', 'ZeroDivisionError'),
+        ("model = dict(type='ImageClassifier', backbone=5)", 'its config builds no model: '),
+        ('model = 5', 'its config builds no model: '),
+    ),
+)
+def test_config_that_fails(call, tmp_path, tiny, text, message, capsys):
+    config = tmp_path / 'again.py'
+    config.write_text(f"default_scope = 'mmpretrain'\n{text}\n")
+    with pytest.raises(SystemExit) as error:
+        call('publish_model', tiny[0], tmp_path / 'out', '--config', config)
+    assert message in f'{error.value}{capsys.readouterr().err}'
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('dtype', ('float8_e5m2', 'bfloat16', 'complex64', 'int8', 'bool'))
+def test_types_of_weights(call, fail, tmp_path, tiny, dtype):
+    path, content = tiny
+    dtype = getattr(torch, dtype)
+    content['state_dict']['weight'] = torch.ones(2).to(dtype)
+    call('publish_model', rewrite(path, content), tmp_path / 'out')
+    assert torch.load(published(tmp_path / 'out'))['state_dict']['weight'].dtype == dtype
+    if dtype.is_floating_point or dtype.is_complex:
+        content['state_dict']['weight'] = torch.tensor([1, float('inf')]).to(dtype)
+        message = fail('publish_model', rewrite(path, content), tmp_path / 'other')
+        assert 'not all values are finite in weight' in message
 
 
 # What runs code when a config is read, or when its model is built.

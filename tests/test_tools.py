@@ -241,6 +241,14 @@ WRONG = {
         lambda c: dict(c['state_dict'], more=torch.zeros(1)),
         'unexpected key in source state_dict: more',
     ),
+    'a number as weight': (
+        lambda c: dict(state_dict=dict(c['state_dict'], **{'head.fc.bias': 1})),
+        'head.fc.bias',
+    ),
+    'a text as norm': (
+        lambda c: dict(state_dict=dict(c['state_dict'], **{'backbone.bn1.running_var': 'a'})),
+        'backbone.bn1.running_var',
+    ),
     'classes of other names': (
         lambda c: dict(c, meta=dict(dataset_meta=dict(classes=('a', 'b')))),
         'compared with the checkpoint',
@@ -292,6 +300,9 @@ def test_results_that_cannot_be_written(test_py):
     with pytest.raises(SystemExit, match=r'none\.pth'):
         test_py('--out', 'new/out.pkl', checkpoint='none.pth')
     assert not list(Path('new').iterdir())
+    with pytest.raises(SystemExit, match=r'none\.pth'):
+        test_py('--out', 's3://bucket/out.pkl', checkpoint='none.pth')
+    assert not Path('s3:').exists()
 
 
 BAD_VALUES = {

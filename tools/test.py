@@ -64,7 +64,9 @@ def parse_args() -> Namespace:
 
 
 def check_out(path: str) -> None:
-    """Exit with an error unless the file of the results can be written."""
+    """Exit with an error unless the file of the results can be written, where it is on disk."""
+    if '://' in path:
+        return
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=Path(path).parent):

@@ -11,7 +11,7 @@ from argparse import Namespace
 from collections import Counter, OrderedDict
 from functools import cache
 from pickle import UnpicklingError
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Union
 
 import numpy as np
 import torch
@@ -21,6 +21,10 @@ from torch import _utils
 
 # Numbers, and texts of a fixed length.
 DTYPE = re.compile(r'b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,6}')
+# Numbers, which are neither quantized nor packed.
+TENSOR_DTYPE = re.compile(
+    r'torch\.(bool|u?int(8|16|32|64)|float(16|32|64|8_\w+)|bfloat16|complex(32|64|128))'
+)
 KEYS = (str, bytes, int, float, complex, type(None), np.generic)
 METHODS = {
     HistoryBuffer: ('min', 'max', 'current', 'mean'),
@@ -94,6 +98,11 @@ def make_bytes(text: str = '', encoding: str = 'latin1') -> bytes:
     return text.encode('latin1')
 
 
+def make_bytearray(content: Union[str, bytes] = b'', encoding: str = 'latin1') -> bytearray:
+    """Stand for ``bytearray``, which would take a size as well."""
+    return bytearray(content if type(content) is bytes else make_bytes(content, encoding))
+
+
 def make_dtype(code: str, *_: bool) -> np.dtype:
     """Stand for ``np.dtype``."""
     check(DTYPE.fullmatch(code) is not None, f'the type {code!r} of NumPy')
@@ -138,7 +147,9 @@ def fill_dict(values: OrderedDict, state: dict) -> None:
     """Set what ``nn.Module.state_dict`` adds: the versions of all modules."""
     versions = state['_metadata']
     check(len(state) == 1 and isinstance(versions, dict), 'attributes of a dict')
-    check(all(type(version) is dict for version in versions.values()), 'versions that are no dicts')
+    for entry in versions.values():
+        check(type(entry) is dict, 'versions that are no dicts')
+        check(type(entry.get('version')) in (int, type(None)), 'versions that are no integers')
     values._metadata = versions
 
 
@@ -188,6 +199,11 @@ def fill(value: Any, state: Any) -> None:
     filler(value, state)
 
 
+def is_plain(dtype: Any) -> bool:
+    """Whether something is a type of tensors that are read."""
+    return isinstance(dtype, torch.dtype) and TENSOR_DTYPE.fullmatch(str(dtype)) is not None
+
+
 @cache
 def known_names() -> Dict[str, Any]:
     """All that a pickle may name."""
@@ -206,7 +222,7 @@ def known_names() -> Dict[str, Any]:
     }
     for module in ('builtins', '__builtin__'):  # of Python 3 and of its protocol 2
         makers[f'{module}.bytes'] = make_bytes
-        makers[f'{module}.bytearray'] = bytearray
+        makers[f'{module}.bytearray'] = make_bytearray
         makers[f'{module}.complex'] = complex
         makers[f'{module}.getattr'] = find_method
         makers[f'{module}.set'] = lambda values: set(map(check_key, values))
@@ -215,7 +231,7 @@ def known_names() -> Dict[str, Any]:
         makers[f'{module}.scalar'] = make_scalar
     return {
         **{name: Maker(function) for name, function in makers.items()},
-        **{str(value): value for value in vars(torch).values() if isinstance(value, torch.dtype)},
+        **{str(dtype): dtype for dtype in vars(torch).values() if is_plain(dtype)},
         'torch.storage.UntypedStorage': torch.UntypedStorage,
         'numpy.ndarray': ARRAY,
         f'{HistoryBuffer.__module__}.HistoryBuffer': HISTORY,

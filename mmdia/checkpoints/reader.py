@@ -40,8 +40,8 @@ def read_file(path: Union[str, os.PathLike], trust: bool = False, map_location: 
             safetensors if its name ends so.
         trust (bool): Whether code in the file may run. The environment
             variable ``MMDIA_TRUST=1`` says so for all files. Defaults to False.
-        map_location (Any): See :func:`torch.load`; for safetensors a device
-            or None, the CPU. Defaults to None.
+        map_location (Any): See :func:`torch.load`; for safetensors a device.
+            Defaults to None, the CPU.
 
     Returns:
         Any: The content: of safetensors a state dict, else what was saved.
@@ -54,10 +54,12 @@ def read_file(path: Union[str, os.PathLike], trust: bool = False, map_location: 
         ImportError: If the file needs safetensors, which is not installed.
     """
     path = Path(path)
+    if map_location is None:
+        map_location = 'cpu'
     with open(path, 'rb') as file:
         try:
             if is_safetensors(path):
-                return safetensors().load_file(path, device=str(map_location or 'cpu'))
+                return safetensors().load_file(path, device=str(map_location))
             if trust or is_trusted():
                 return torch.load(file, map_location=map_location, weights_only=False)
             return read_plain(file, map_location)
@@ -84,13 +86,29 @@ def read_plain(file: BinaryIO, map_location: Any) -> Any:
         NotPlainError: If there is anything else.
     """
     check_format(file)
-    # A file that is also a tar archive would be unpacked.
-    source = file if starts_with(file, ZIP) else io.BytesIO(file.read())
+    if starts_with(file, ZIP):
+        source, room = file, record_sizes(file).__getitem__
+    else:
+        # A file that is also a tar archive would be unpacked.
+        data = file.read()
+        source, room = io.BytesIO(data), lambda key: len(data)
     if os.environ.get('TORCH_FORCE_WEIGHTS_ONLY_LOAD') in ('1', 'y', 'yes', 'true'):
         return torch.load(source, map_location=map_location, weights_only=True)
     return torch.load(
-        source, map_location=map_location, pickle_module=unpickler, weights_only=False
+        source, map_location=map_location, pickle_module=unpickler, weights_only=False, room=room
     )
+
+
+def record_sizes(file: BinaryIO) -> Dict[str, int]:
+    """The bytes of each storage in a zip file, by its key."""
+    reader = torch._C.PyTorchFileReader(file)
+    sizes = {
+        name.removeprefix('data/'): len(reader.get_record(name))
+        for name in reader.get_all_records()
+        if name.startswith('data/')
+    }
+    file.seek(0)
+    return sizes
 
 
 def check_file(path: Path) -> None:

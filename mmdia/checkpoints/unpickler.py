@@ -6,9 +6,11 @@ state that it may give to what it made, is in :mod:`.plain_values`.
 
 import pickle
 from collections import OrderedDict
-from typing import Any
+from typing import Any, BinaryIO, Callable
 
-from .plain_values import Maker, check, check_key, fill, find
+import torch
+
+from .plain_values import Maker, NotPlainError, check, check_key, fill, find, is_plain
 
 # What :func:`torch.save` writes, beside the opcodes below.
 OPCODES = (
@@ -24,12 +26,21 @@ OPCODES = (
 class Unpickler(pickle._Unpickler):
     """Reads one pickle; see :class:`pickle.Unpickler`.
 
+    Args:
+        file (BinaryIO): The pickle.
+        room (Callable): Takes the key of a storage; how many bytes the checkpoint
+            has for it at most.
+
     Raises:
         NotPlainError: If it names anything but tensors and plain values.
         Exception: Of any kind, if it is damaged.
     """
 
     dispatch = {code[0]: pickle._Unpickler.dispatch[code[0]] for code in OPCODES}
+
+    def __init__(self, file: BinaryIO, room: Callable[[Any], int], **options: Any) -> None:
+        super().__init__(file, **options)
+        self.room = room
 
     def find_class(self, module: str, name: str) -> Any:
         """What stands for a name."""
@@ -48,9 +59,17 @@ class Unpickler(pickle._Unpickler):
 
     def load_storage(self) -> None:
         """Read the storage of a tensor."""
-        key = self.stack.pop()
-        check(type(key) is tuple and key[0] == 'storage', 'a reference to no storage')
-        self.append(self.persistent_load(key))  # of torch.load
+        storage = self.stack.pop()
+        check(type(storage) is tuple and storage[0] == 'storage', 'a reference to no storage')
+        _, kind, key, location, length = storage[:5]
+        dtype = torch.uint8 if kind is torch.UntypedStorage else kind.dtype
+        if not is_plain(dtype):
+            raise NotPlainError(str(dtype))
+        check(location not in ('meta', b'meta'), 'a tensor without values')
+        # PyTorch compares them since 2.10, and reads beyond the end before.
+        fits = type(length) is int and 0 <= length * dtype.itemsize <= self.room(key)
+        check(fits, f'a storage of {length} values, for which there are too few')
+        self.append(self.persistent_load(storage))  # of torch.load
 
     def load_entries(self) -> None:
         """Update a dict."""

@@ -18,6 +18,7 @@ from .data_faults import (
     class_faults,
     classes_of,
     describe_difference,
+    describe_error,
     drop_degenerate_boxes,
     inner_datasets,
     look_through,
@@ -146,7 +147,7 @@ def describe_empty(key: str, cfg: Any) -> str:
 
 
 def describe_failure(error: Exception, key: str, cfg: Any, file: Optional[str]) -> str:
-    """Why data could not be read, and which."""
+    """Why something could not be built, and which file it read last."""
     for inner_key, inner in inner_configs(cfg, key):
         missing = missing_path(inner)
         if missing:
@@ -156,9 +157,9 @@ def describe_failure(error: Exception, key: str, cfg: Any, file: Optional[str]) 
             )
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f'{os.path.basename(frame.filename)}, line {frame.lineno}'
-    reason = f'{type(error).__name__}: {" ".join(str(error).split())[:300]} ({place})'
-    last = f', the last file was {file}' if file else ''
-    return f'{describe_places(key, cfg)}: cannot be read{last}: {reason}; {SKIP}'
+    last = f', the last file read was {file}' if file else ''
+    reason = f'{describe_error(error)} ({place})'
+    return f'{describe_places(key, cfg)}: cannot be built{last}: {reason}; {SKIP}'
 
 
 class PipelineWithNames(Compose):
@@ -201,18 +202,27 @@ class DataCheckHook(Hook):
         """Compare the classes of a test with those on which its weights were trained."""
         if not isinstance(runner._test_loop, BaseLoop):
             return
-        meta = checkpoint.get('meta') or {} if isinstance(checkpoint, dict) else {}
-        trained = (meta.get('dataset_meta') or {}) if isinstance(meta, dict) else {}
-        trained = trained.get('classes') if isinstance(trained, dict) else None
+        trained = trained_classes(checkpoint)
         number = number_of_classes(runner.model)
         for key, dataset in datasets_of('test', runner._test_loop).items():
             tested, folders = classes_of(dataset), getattr(dataset, 'folder_to_idx', None)
-            if trained and tested and tuple(trained) != tested:
+            if trained and tested and trained != tested:
                 difference = describe_difference(trained, tested)
                 refuse_numbers(key, dataset, f'{difference}, compared with the checkpoint')
             if not trained and folders and number and len(folders) < number:
                 fault = f'has {len(folders)} folders of classes, the model tells {number} apart'
                 refuse_numbers(key, dataset, fault)
+
+
+def trained_classes(checkpoint: Any) -> Optional[Tuple[str, ...]]:
+    """The classes in a checkpoint of any version of the libraries; None if it names none."""
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    for place in (meta.get('dataset_meta'), meta) if isinstance(meta, dict) else ():
+        for name in ('classes', 'CLASSES'):
+            classes = place.get(name) if isinstance(place, dict) else None
+            if classes and isinstance(classes, (list, tuple)):
+                return tuple(classes)
+    return None
 
 
 def datasets_of(part: str, loop: BaseLoop) -> Dict[str, Any]:
@@ -272,7 +282,10 @@ def check_samples(datasets: Dict[str, Any], part: str, num_classes: Optional[int
     for key, dataset in datasets.items():
         for fault in class_faults(dataset):
             stop(key, dataset, fault)
-        found[key] = samples = look_through(dataset, num_classes)
+        try:
+            found[key] = samples = look_through(dataset, num_classes)
+        except ValueError as error:
+            stop(key, dataset, str(error))
         if samples.bad_images:
             stop(
                 key,
@@ -338,7 +351,11 @@ def check_metrics(metrics: List[Any], key: str, datasets: Dict[str, Any]) -> Non
     """Check that metrics read the annotations of the dataset that they measure."""
     for metric in metrics if len(datasets) == 1 else ():
         (dataset,) = datasets.values()
-        for fault in metric_faults(metric, dataset):
+        try:
+            faults = list(metric_faults(metric, dataset))
+        except Exception as error:  # annotations lack entries in every way
+            faults = [f'cannot be compared with the dataset: {describe_error(error)}']
+        for fault in faults:
             stop(f'{key}.ann_file', dataset, fault)
         images = getattr(getattr(metric, '_coco_api', None), 'imgs', ())
         if len(images) > len(dataset):

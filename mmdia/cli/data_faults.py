@@ -4,10 +4,11 @@ import math
 import os
 from collections import Counter
 from dataclasses import dataclass, field
-from numbers import Integral
+from numbers import Real
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Sized, Tuple
 
 import numpy as np
+from torch import Tensor
 
 # Images looked for on disk, evenly spread. All of a large dataset would take minutes on slow disks.
 MAX_IMAGES = 10_000
@@ -47,6 +48,11 @@ def names(found: Sequence[str], limit: int = 3) -> str:
     return ', '.join(map(str, found[:limit])) + (f' and {more} more' if more > 0 else '')
 
 
+def describe_error(error: Exception) -> str:
+    """An error in a line."""
+    return f'{type(error).__name__}: {" ".join(str(error).split())[:300]}'
+
+
 def has_area(box: Sequence[float], width: float, height: float) -> bool:
     """Whether a box has an area, all or part of it in its image."""
     x1, y1, x2, y2 = box
@@ -60,19 +66,36 @@ def has_area(box: Sequence[float], width: float, height: float) -> bool:
 def is_degenerate(instance: Dict[str, Any], sample: Dict[str, Any]) -> bool:
     """Whether the box of an instance has no area within the image of its sample."""
     box = instance.get('bbox')
-    if box is None or len(box) != 4:  # rotated boxes have other numbers
+    if box is None:
         return False
+    if len(box) != 4:  # rotated boxes have other numbers
+        return not all(map(math.isfinite, box))
     return not has_area(box, sample.get('width', math.inf), sample.get('height', math.inf))
 
 
-def labels_of(sample: Dict[str, Any]) -> List[int]:
-    """The class numbers of a sample, of its image or of its boxes."""
+def labels_of(sample: Dict[str, Any]) -> list:
+    """The labels of a sample, of its image or of its boxes."""
     if 'gt_label' in sample:
-        label = sample['gt_label']  # of several classes a list or an array, of several tasks a dict
-        labels = label if isinstance(label, (list, tuple, np.ndarray)) else [label]
-        return [int(number) for number in labels if isinstance(number, Integral)]
+        label = sample['gt_label']
+        if label is None or isinstance(label, dict):  # of several tasks
+            return []
+        if isinstance(label, (np.ndarray, Tensor)):
+            return label.reshape(-1).tolist()
+        return list(label) if isinstance(label, (list, tuple)) else [label]
     instances = sample.get('instances') or ()
     return [instance['bbox_label'] for instance in instances if 'bbox_label' in instance]
+
+
+def class_number(label: Any) -> int:
+    """The number of a class, from an integer of any type.
+
+    Raises:
+        TypeError, ValueError: If it is none.
+    """
+    number = int(label)
+    if number != label:
+        raise ValueError(f'the label {label!r} is no number of a class')
+    return number
 
 
 def source_of(sample: Dict[str, Any], index: int) -> str:
@@ -118,30 +141,50 @@ def look_through(dataset: Any, num_classes: Optional[int] = None) -> Samples:
 
     Returns:
         Samples: What was found.
+
+    Raises:
+        ValueError: If a sample is not what its libraries take; names its file.
     """
     found = Samples()
     step = math.ceil(len(dataset) / MAX_IMAGES) or 1
     for index in range(len(dataset)):
-        sample = dataset.get_data_info(index)
-        path = sample.get('img_path')
-        if index % step == 0 and is_local(dataset, path):
-            found.looked_at += 1
-            if not (os.path.isfile(path) and os.path.getsize(path)):
-                found.bad_images.append(path)
-        found.detection |= 'instances' in sample
-        labels = labels_of(sample)
-        found.labels.update(labels)
-        if num_classes is not None:
-            found.bad_labels += [
-                (label, source_of(sample, index))
-                for label in labels
-                if not 0 <= label < num_classes
-            ]
-        for instance in sample.get('instances') or ():
-            if is_degenerate(instance, sample):
-                boxes = found.bad_boxes.setdefault(source_of(sample, index), [])
-                boxes.append(list(instance['bbox']))
+        source = f'sample {index}'
+        try:
+            sample = dataset.get_data_info(index)
+            source = source_of(sample, index)
+            path = sample.get('img_path')
+            if index % step == 0 and is_local(dataset, path):
+                found.looked_at += 1
+                if not (os.path.isfile(path) and os.path.getsize(path)):
+                    found.bad_images.append(path)
+            look_at_annotations(sample, source, num_classes, found)
+        except Exception as error:  # samples are wrong in every way
+            raise ValueError(f'{source} is annotated wrongly: {describe_error(error)}') from error
     return found
+
+
+def look_at_annotations(
+    sample: Dict[str, Any], source: str, num_classes: Optional[int], found: Samples
+) -> None:
+    """Note the labels and boxes of a sample.
+
+    Args:
+        sample (dict): The sample.
+        source (str): Its file.
+        num_classes (int, optional): See :func:`look_through`.
+        found (Samples): Where they are noted.
+    """
+    found.detection |= 'instances' in sample
+    labels = labels_of(sample)
+    if num_classes is None:  # labels may be anything
+        found.labels.update(label for label in labels if isinstance(label, Real))
+    else:
+        labels = list(map(class_number, labels))
+        found.labels.update(labels)
+        found.bad_labels += [(label, source) for label in labels if not 0 <= label < num_classes]
+    for instance in sample.get('instances') or ():
+        if is_degenerate(instance, sample):
+            found.bad_boxes.setdefault(source, []).append(list(instance['bbox']))
 
 
 def drop_degenerate_boxes(dataset: Any) -> None:

@@ -19,17 +19,18 @@ def check_weights(
         wanted (Mapping[str, Tensor]): The weights of the model.
 
     Raises:
-        SystemExit: If a weight is missing, not in the model, or of another shape.
+        SystemExit: If a weight is missing, not in the model, no tensor, or of another shape.
     """
     missing = sorted(wanted.keys() - given.keys())
     # PyTorch before 0.4.1 did not count batches.
     problems = [f'{key}: missing' for key in missing if not key.endswith('num_batches_tracked')]
     problems += [f'{key}: not in the model' for key in sorted(given.keys() - wanted.keys())]
-    problems += [
-        f'{key}: shape {tuple(given[key].shape)}, the model has {tuple(wanted[key].shape)}'
-        for key in sorted(wanted.keys() & given.keys())
-        if wanted[key].shape != given[key].shape
-    ]
+    for key in sorted(wanted.keys() & given.keys()):
+        value, shape = given[key], tuple(wanted[key].shape)
+        if not isinstance(value, Tensor):
+            problems.append(f'{key}: of type {type(value).__name__}, the model has shape {shape}')
+        elif tuple(value.shape) != shape:
+            problems.append(f'{key}: shape {tuple(value.shape)}, the model has {shape}')
     if problems:
         shown = '\n  '.join(problems[:5] + ['...'] * (len(problems) > 5))
         raise SystemExit(
@@ -56,7 +57,7 @@ def load_or_stop(runner: Runner, strict: bool) -> None:
             return load(filename, *args, **kwargs)
         except (OSError, ValueError) as error:
             raise SystemExit(str(error)) from error
-        except RuntimeError as error:
+        except (RuntimeError, TypeError) as error:
             raise SystemExit(
                 f'checkpoint {filename} does not fit the config: {shorten(str(error))}'
             ) from error

@@ -95,6 +95,9 @@ FORGERIES = {
     'options-of-numbers': Forged(Namespace, state={1: 1}),
     'attributes-of-dict': Forged(OrderedDict, state=dict(items=1)),
     'versions': Forged(OrderedDict, state=dict(_metadata={'': 1})),
+    'version-of-text': Forged(OrderedDict, state=dict(_metadata={'': dict(version='x')})),
+    'version-of-list': Forged(OrderedDict, state=dict(_metadata={'bn': dict(version=[2])})),
+    'version-of-float': Forged(OrderedDict, state=dict(_metadata={'': dict(version=2.0)})),
     'state-of-tensor': Forged(torch.Size, (1,), state=(1, 2)),
     'state-of-class': Forged(OrderedDict, state=(None, dict(update=1))),
     'eval': Forged(eval, '1'),
@@ -110,6 +113,15 @@ FORGERIES = {
         _utils._rebuild_tensor_v2, STORAGE, 0, (2**40, 2**40), (1, 1), False, None
     ),
     'tensor-of-list': Forged(_utils._rebuild_tensor_v2, [1.0], 0, (1,), (1,), False, None),
+    'quantized': torch.quantize_per_tensor(torch.ones(2), 1.0, 0, torch.qint8),
+    'quantized-storage': Forged(
+        _utils._rebuild_tensor, torch.empty(0, dtype=torch.qint8)._typed_storage(), 0, (0,), (1,)
+    ),
+    'quantized-type': torch.qint32,
+    'packed-type': torch.quint4x2,
+    'bits': torch.bits8,
+    'bytes-of-a-size': Forged(bytes, 2**40),
+    'bytearray-of-a-size': Forged(bytearray, 2**40),
     'codec': Forged(__import__('_codecs').encode, 'a', 'rot13'),
 }
 
@@ -138,6 +150,39 @@ def refuse_file(path):
 @pytest.mark.parametrize('name', FORGERIES)
 def test_forgery(tmp_path, name):
     survives(refuse, tmp_path, FORGERIES[name])
+
+
+@pytest.mark.parametrize('zipped', (True, False))
+def test_locations_without_values(tmp_path, zipped):
+    path = tmp_path / 'forged.pth'
+    torch.save(torch.ones(2), path, _use_new_zipfile_serialization=zipped)
+    content = path.read_bytes()
+    old, new = (b'X' + bytes((len(name), 0, 0, 0)) + name for name in (b'cpu', b'meta'))
+    if zipped:
+        content = rezip(content, pickle_of(content).replace(old, new))
+    else:
+        content = content.replace(old, new)
+    assert new in content
+    path.write_bytes(content)
+    refuse_file(path)
+
+
+# As many as PyTorch before 2.10 believes.
+@pytest.mark.parametrize(('zipped', 'length'), ((True, 5), (True, 2**31 - 1), (False, 2**31 - 1)))
+def test_storages_longer_than_their_data(tmp_path, zipped, length):
+    path = tmp_path / 'forged.pth'
+    torch.save(torch.ones(4), path, _use_new_zipfile_serialization=zipped)
+    content = path.read_bytes()
+    end = b't' if zipped else b'Nt'
+    old, new = b'K\x04' + end, b'J' + length.to_bytes(4, 'little') + end
+    if zipped:
+        content = rezip(content, pickle_of(content).replace(old, new))
+    else:
+        content = content.replace(old, new)
+    assert new in content
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f'a storage of {length} values, for which there are too'):
+        read_file(path)
 
 
 # Whoever hashes tuples in tuples calls itself for each.

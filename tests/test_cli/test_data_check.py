@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmdia.cli import data_faults
-from mmdia.cli.data_check import DataCheckHook, check_data
+from mmdia.cli.data_check import DataCheckHook, check_data, check_samples
 from mmdia.cli.file_reads import LastFileRead
 
 ROOT = Path(__file__).parents[2]
@@ -439,6 +439,66 @@ def test_labels_out_of_range(dataset, label):
         assert f'not among the 2 classes of the model, such as {label} in images/b.png' in message
 
 
+# What no library takes as a sample, and what is said of it.
+WRONG_SAMPLES = {
+    'a text as box': (dict(instances=[dict(bbox='abcd', bbox_label=0)]), 'must be real number'),
+    'a short text as box': (dict(instances=[dict(bbox='ab', bbox_label=0)]), 'must be real number'),
+    'a number as box': (dict(instances=[dict(bbox=5, bbox_label=0)]), 'TypeError'),
+    'boxes of texts': (dict(instances=[dict(bbox=['a'] * 4, bbox_label=0)]), 'must be real number'),
+    'no width': (dict(instances=[dict(bbox=[1, 1, 2, 2])], width=None), 'TypeError'),
+    'a text as class': (dict(instances=[dict(bbox=[1, 1, 2, 2], bbox_label='cat')]), 'ValueError'),
+    'a part of a class': (dict(instances=[dict(bbox=[1, 1, 2, 2], bbox_label=0.5)]), '0.5'),
+    'no class': (dict(instances=[dict(bbox=[1, 1, 2, 2], bbox_label=None)]), 'TypeError'),
+    'no instance': (dict(instances=[None]), 'TypeError'),
+    'a number as instances': (dict(instances=5), 'TypeError'),
+    'a text as label': (dict(gt_label='cat'), 'ValueError'),
+    'a half as label': (dict(gt_label=0.5), '0.5 is no number of a class'),
+    'nan as label': (dict(gt_label=np.float32('nan')), 'ValueError'),
+    'texts as labels': (dict(gt_label=['cat', 'dog']), 'ValueError'),
+    'halves as labels': (dict(gt_label=torch.tensor([0.5])), '0.5 is no number of a class'),
+}
+
+
+class Sampled(list):
+    """A dataset of given samples."""
+
+    get_data_info = list.__getitem__
+
+
+@pytest.mark.parametrize('kind', WRONG_SAMPLES)
+def test_wrong_samples_are_named(kind):
+    sample, message = WRONG_SAMPLES[kind]
+    sample = dict(sample, img_path='images/b.png')
+    with pytest.raises(SystemExit, match=rf'here \(Sampled\): images/b\.png .*{message}'):
+        check_samples(dict(here=Sampled([dict(gt_label=0), sample])), 'train', 2)
+
+
+@pytest.mark.parametrize('sample', (None, [1], 'text'))
+def test_samples_that_are_none(sample):
+    with pytest.raises(SystemExit, match=r'here .*: sample 1 is annotated wrongly: '):
+        check_samples(dict(here=Sampled([dict(gt_label=0), sample])), 'train', 2)
+
+
+@pytest.mark.parametrize('convert', (np.array, torch.tensor, np.int64, float))
+def test_labels_of_any_type(convert):
+    for label in (convert, lambda number: [convert(number)], lambda n: torch.tensor([n])):
+        samples = Sampled(dict(gt_label=label(number)) for number in (0, 1, 1, 2))
+        found = data_faults.look_through(samples, 2)
+        assert found.labels == {0: 1, 1: 2, 2: 1}
+        assert found.bad_labels == [(2, 'sample 3')]
+    instances = [dict(bbox=[1, 1, 2, 2], bbox_label=convert(number)) for number in (0, 2)]
+    found = data_faults.look_through(Sampled([dict(instances=instances)]), 2)
+    assert found.bad_labels == [(2, 'sample 0')]
+
+
+def test_labels_that_are_no_classes():
+    """Of a regression, of several tasks, and of none."""
+    samples = Sampled(dict(gt_label=label) for label in (0.5, dict(a=1), None, 'a text'))
+    assert not data_faults.look_through(samples).bad_labels
+    samples = Sampled(dict(gt_label=label) for label in (dict(a=1), None))
+    assert not data_faults.look_through(samples, 2).bad_labels
+
+
 @pytest.mark.parametrize('dataset', DATASETS)
 def test_more_classes_than_the_model(dataset, warned):
     assert 'not among the 1 classes of the model' in said(train=DATASETS[dataset], num_classes=1)
@@ -507,6 +567,19 @@ def test_names_unlike_those_of_the_training(dataset):
     start(train=either, val=val)
 
 
+@pytest.mark.parametrize('name', ('classes', 'CLASSES'))
+@pytest.mark.parametrize('nested', (True, False))
+def test_names_in_checkpoints_of_any_version(name, nested):
+    for classes in (CLASSES, list(CLASSES), 5, 'text', None, (), {'cat': 0}):
+        start(test=LIST, checkpoint=meta_of({name: classes}, nested))
+    other = meta_of({name: ['dog', 'cat']}, nested)
+    assert 'has another order, compared with the checkpoint' in said(test=LIST, checkpoint=other)
+
+
+def meta_of(entry, nested):
+    return dict(meta=dict(dataset_meta=entry) if nested else entry)
+
+
 def test_names_as_text():
     assert "text 'names.txt': no such file" in said(
         train=dict(COCO, metainfo=dict(classes='names.txt'))
@@ -532,6 +605,8 @@ METRIC_FAULTS = {
     'one less': (lambda c: c['images'].pop(), 'has no image 1'),
     'other classes': (lambda c: c['categories'][0].update(name='emu'), 'lacks cat'),
     'another order': (lambda c: c['categories'].reverse(), 'has another order'),
+    'no names': (lambda c: c['categories'][0].pop('name'), "KeyError: 'name'"),
+    'no files': (lambda c: c['images'][0].pop('file_name'), "KeyError: 'file_name'"),
     'no categories': (lambda c: c.pop('categories'), 'lacks cat, dog'),
 }
 
@@ -575,6 +650,29 @@ def test_no_images(part):
         message = said(**{part: dataset})
         assert f'{part}_dataloader.dataset (ann_file {dataset["ann_file"]}' in message
         assert message.endswith(': no images')
+
+
+@pytest.mark.parametrize(
+    'wrong',
+    (
+        dict(batch_size=0),
+        dict(sampler=dict(type='NoSampler')),
+        dict(num_workers=-1),
+        dict(collate_fn=dict(type='no_collate')),
+        dict(drop=True),
+    ),
+    ids=str,
+)
+def test_loaders_that_cannot_be_built(wrong):
+    cfg = dict(batch_size=1, sampler=dict(type='DefaultSampler', shuffle=True), dataset=dict(LIST))
+    runner = Runner(Model(2), 'run', experiment_name=f'check_{os.getpid()}_{next(NUMBERS)}')
+    check_data(runner)
+    with pytest.raises(SystemExit, match=r'dataloader\.dataset .*: cannot be built') as error:
+        runner.build_dataloader(dict(cfg, **wrong), 7)
+    assert 'cannot be read' not in str(error.value)
+    cfg['dataset'] = Sampled()
+    with pytest.raises(SystemExit, match=r'dataloader.*: cannot be built: '):  # no file was read
+        runner.build_dataloader(dict(cfg, **wrong), 7)
 
 
 def test_loaders_with_data_are_built_as_before():

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from multiprocessing import get_context
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from mmdia.cli.resume import (
     make_resumable,
     read_resumable,
 )
-from mmdia.cli.weights import check_weights
+from mmdia.cli.weights import check_weights, load_or_stop
 from mmdia.engine import InterruptionHook
 
 FORK = get_context('fork')
@@ -132,6 +133,21 @@ def test_averages_have_to_fit_too(tmp_path):
     check_weights('x.pth', weights, model)
     with pytest.raises(SystemExit, match=r'x\.pth does not fit .*\n  a: shape \(3,\), .* \(2,\)'):
         check_weights('x.pth', averages, model)
+    for value in (1, 'a', None, [1.0], {}):
+        message = rf'\n  a: of type {type(value).__name__}, the model has shape \(2,\)'
+        with pytest.raises(SystemExit, match=message):
+            check_weights('x.pth', dict(a=value), model)
+
+
+@pytest.mark.parametrize('error', (RuntimeError, TypeError, ValueError, OSError))
+def test_weights_that_fail_to_load(error):
+    def load_checkpoint(filename):
+        raise error(f'{filename} is wrong')
+
+    runner = SimpleNamespace(load_checkpoint=load_checkpoint, register_hook=lambda hook: None)
+    load_or_stop(runner, strict=False)
+    with pytest.raises(SystemExit, match=r'x\.pth is wrong'):
+        runner.load_checkpoint('x.pth')
 
 
 def hold(work_dir, held):

@@ -23,7 +23,7 @@ from torch import nn
 
 import mmdia  # noqa: F401  (finds its models)
 from mmdia.checkpoints.reader import is_trusted
-from mmdia.cli.command_line import add_trust_argument, protect
+from mmdia.cli.command_line import add_trust_argument, load_config, protect
 from mmdia.models.utils import read_checkpoint
 from mmdia.version import __version__
 
@@ -77,13 +77,18 @@ def choose_weights(content: Dict[str, Any], ema: Optional[bool]) -> State:
     return {key.removeprefix('module.'): value for key, value in plain if key.startswith('module.')}
 
 
+def is_finite(value: torch.Tensor) -> bool:
+    """Whether all values are numbers, also those of 8 bits, for which PyTorch does not say."""
+    return bool(torch.isfinite(value.double() if value.is_floating_point() else value).all())
+
+
 def check_finite(state: State) -> None:
     """Check that all weights are numbers.
 
     Raises:
         ValueError: If any is infinite or not a number.
     """
-    wrong = [key for key, value in state.items() if not torch.isfinite(value).all()]
+    wrong = [key for key, value in state.items() if not is_finite(value)]
     if wrong:
         raise ValueError(f'not all values are finite in {listed(wrong)}')
 
@@ -91,7 +96,7 @@ def check_finite(state: State) -> None:
 def read_config(content: Dict[str, Any], path: Optional[str]) -> Optional[Config]:
     """The config of a model: the given one, or, where it is trusted, that in its checkpoint."""
     if path is not None:
-        return Config.fromfile(path)
+        return load_config(path)
     text = content.get('meta', {}).get('cfg')
     if is_trusted() and isinstance(text, str):
         return Config.fromstring(text, '.py')
@@ -116,7 +121,7 @@ def build_model(cfg: Config) -> nn.Module:
     try:
         with torch.device('meta'):
             return MODELS.build(cfg['model'])
-    except (ImportError, KeyError, TypeError) as error:
+    except Exception as error:  # configs are wrong in every way
         raise ValueError(f'its config builds no model: {error}') from error
 
 
