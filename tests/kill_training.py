@@ -115,7 +115,7 @@ class Training:
 
     def is_saving(self) -> bool:
         """Whether a checkpoint is being written."""
-        return any(self.work_dir.glob('*.part'))
+        return any(self.work_dir.glob('*.mmdia-part'))
 
     def weights(self) -> dict:
         """What the last checkpoint holds."""

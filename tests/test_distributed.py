@@ -215,6 +215,17 @@ def test_slurm_without_its_variables(variables, message, monkeypatch):
         process_environment('slurm')
 
 
+def test_slurm_with_an_address_alone(monkeypatch):
+    """On GPUs, MMEngine reads the list of nodes that an address makes superfluous."""
+    environment = {**os.environ, 'MASTER_ADDR': 'host'}
+    environment.pop('SLURM_NODELIST', None)
+    environment.update(SLURM_PROCID='0', SLURM_NTASKS='1', SLURM_LOCALID='0')
+    monkeypatch.setattr(os, 'environ', environment)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    start_cpu_processes(Config(dict(launcher='slurm')))
+    assert os.environ['SLURM_NODELIST'] == os.environ['MASTER_ADDR'] == 'host'
+
+
 def test_single_process_is_left_alone():
     cfg = Config(dict(launcher='none'))
     start_cpu_processes(cfg)

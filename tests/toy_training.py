@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
 
-from mmdia.cli.resume import latest_checkpoint
+from mmdia.cli.resume import latest_checkpoint, resume_or_stop
 from mmdia.engine import DurableCheckpointHook, InterruptionHook
 
 NUMBERS = count()
@@ -74,6 +74,8 @@ class ToyTraining:
         self.checkpoint = dict(
             interval=interval, by_epoch=by_epoch, save_best='accuracy', rule='greater', **checkpoint
         )
+        self.optimizer = dict(type='SGD', lr=0.01, momentum=0.9)
+        self.batch_size = 2
         self.validated = []
         self.interrupted_at = None
 
@@ -90,7 +92,9 @@ class ToyTraining:
     def run(self):
         """Start it, or resume it from its latest checkpoint."""
         loader = dict(
-            batch_size=2, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=True)
+            batch_size=self.batch_size,
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=True),
         )
         loop = dict(type='mmdia.ResumableTrainLoop', max_epochs=3)
         if not self.by_epoch:
@@ -105,7 +109,7 @@ class ToyTraining:
             train_cfg=loop,
             val_cfg=dict(),
             val_evaluator=Evaluator(Score(self.validate)),
-            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01, momentum=0.9)),
+            optim_wrapper=dict(optimizer=self.optimizer),
             default_hooks=dict(checkpoint=DurableCheckpointHook(**self.checkpoint)),
             custom_hooks=[
                 SendSignal(self.interrupted_at),
@@ -115,9 +119,9 @@ class ToyTraining:
             log_processor=dict(by_epoch=self.by_epoch),
             randomness=dict(seed=3),
             experiment_name=f'toy_{next(NUMBERS)}',
-            load_from=latest,
-            resume=latest is not None,
         )
+        if latest is not None:
+            resume_or_stop(self.runner, latest)
         self.interrupted_at = None
         self.runner.train()
 

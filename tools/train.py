@@ -21,6 +21,7 @@ from mmdia.cli.resume import (
     lock_work_dir,
     make_resumable,
     read_resumable,
+    resume_or_stop,
 )
 from mmdia.cli.weights import check_weights, load_or_stop
 
@@ -96,8 +97,7 @@ def train(
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         for weights in resumed:
             check_weights(checkpoint, weights, model.state_dict())
-        # Not in the config: its dump would resume, too.
-        runner._load_from, runner._resume = checkpoint, True
+        resume_or_stop(runner, checkpoint)
     runner.train()
 
 

@@ -1,7 +1,9 @@
 """What the training and testing tools share: options, config and runner."""
 
 import os
+import re
 from argparse import ArgumentParser, Namespace
+from itertools import chain, count
 from pathlib import Path
 from typing import Iterator
 
@@ -165,21 +167,43 @@ def set_loader_options(cfg: Config, no_pin_memory: bool, no_persistent_workers: 
             loader.persistent_workers = False
 
 
-def spare_source(cfg: Config) -> None:
-    """Rename a config whose dump in the work dir would overwrite what it was read from.
+def may_overwrite(path: Path, cfg: Config) -> bool:
+    """Whether nothing is lost by a dump: there is the same, an earlier one, or no file.
+
+    An earlier one says that its work dir is that of the config, and is not what the config
+    was read from.
+    """
+    if not path.is_file():
+        return not os.path.lexists(path)
+    text = path.read_text(encoding='utf-8', errors='replace')
+    if text == cfg.dump():
+        return True
+    entry = Config(dict(work_dir=cfg.work_dir), filename=path.name, cfg_text=' ').dump()
+    # The text of a config is that of its file and of its bases.
+    return entry.strip('{}') in text and text not in cfg.text
+
+
+def spare_files(cfg: Config) -> None:
+    """Rename a config whose dump in the work dir would overwrite a file that is no dump.
 
     Args:
-        cfg (Config): A complete config. Its ``filename`` names the dump.
+        cfg (Config): A complete config. Its ``filename`` names the dump. If it is renamed,
+            its ``experiment_name`` becomes what it would have been.
     """
     if cfg.filename is None:
         return
     source = Path(cfg.filename)
-    dump = Path(cfg.work_dir, source.name)
-    # The text is that of the file and of its bases.
-    if dump.is_file() and dump.read_text(encoding='utf-8', errors='replace') in cfg.text:
-        name = source.with_stem(f'{source.stem}_dump')
+    stem = re.sub(r'_dump(_\d+)?$', '', source.stem)
+    stems = chain([source.stem, f'{stem}_dump'], (f'{stem}_dump_{i}' for i in count(2)))
+    names = (source.with_stem(stem) for stem in stems)
+    name = next(name for name in names if may_overwrite(Path(cfg.work_dir, name.name), cfg))
+    if name != source:
+        cfg.setdefault('experiment_name', source.stem)
         object.__setattr__(cfg, '_filename', str(name))  # others would be entries
-        print_log(f'{dump} is left as it is, the dumped config is {name.name}', logger='current')
+        print_log(
+            f'{Path(cfg.work_dir, source.name)} is left as it is, the dumped config is {name.name}',
+            logger='current',
+        )
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -187,14 +211,14 @@ def build_runner(cfg: Config) -> Runner:
 
     Args:
         cfg (Config): A complete config. MMEngine dumps it into the work dir, where
-            it does not overwrite the file that it was read from.
+            it overwrites nothing but earlier dumps.
 
     Returns:
         Runner: The runner; MMEngine's own unless the config has a
         ``runner_type``.
     """
     start_cpu_processes(cfg)
-    spare_source(cfg)
+    spare_files(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     if not runner.distributed:
         # What is synchronized among devices cannot run on a single CPU.

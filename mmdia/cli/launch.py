@@ -101,6 +101,9 @@ def start_cpu_processes(cfg: Config) -> None:
         return
     if not is_distributed():
         os.environ.update(process_environment(launcher))
+        if launcher == 'slurm':
+            # MMEngine reads it, but does not use it where the address is known.
+            os.environ.setdefault('SLURM_NODELIST', os.environ['MASTER_ADDR'])
     if torch.cuda.is_available():
         return
     if not is_distributed():

@@ -1,18 +1,18 @@
 """Trainings that can be interrupted and resumed."""
 
-import fcntl
 import os
 import socket
 import tempfile
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from mmengine.optim import OptimWrapperDict
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import Tensor
 
 from mmdia.engine import InterruptionHook
@@ -58,6 +58,18 @@ def make_resumable(cfg: Config) -> None:
         cfg.train_dataloader.persistent_workers = False
 
 
+def check_state(checkpoint: str, name: str, state: Any) -> None:
+    """Exit with an error unless an entry of a checkpoint is a dict of tensors."""
+    if not isinstance(state, dict):
+        raise SystemExit(f'{checkpoint}: {name} must be a dict, got {type(state).__name__}')
+    for key, value in state.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise SystemExit(
+                f'{checkpoint}: {name} must hold tensors by their names, '
+                f'got {key!r}: {type(value).__name__}'
+            )
+
+
 def read_resumable(checkpoint: str) -> List[Dict[str, Tensor]]:
     """Read what a checkpoint that is to be resumed has to fit.
 
@@ -77,20 +89,65 @@ def read_resumable(checkpoint: str) -> List[Dict[str, Tensor]]:
         raise SystemExit(f'--resume: {error}') from error
     content = content if isinstance(content, dict) else {}
     meta, weights = content.get('meta'), content.get('state_dict')
-    position = meta.keys() if isinstance(meta, dict) else ()
     wanted = {'optimizer', 'message_hub', 'epoch', 'iter'}
-    if not isinstance(weights, dict) or not wanted <= {*content, *position}:
+    is_run = isinstance(meta, dict) and isinstance(weights, dict)
+    if not is_run or not wanted <= {*content, *meta}:
         raise SystemExit(
             f'{checkpoint} holds weights alone and cannot be resumed; '
             f'to start from them: --cfg-options load_from={checkpoint}'
         )
+    for name in ('epoch', 'iter'):
+        value = meta.get(name)
+        if not isinstance(value, int):
+            raise SystemExit(f'{checkpoint}: meta.{name} must be an int, got {value!r}')
     averages = content.get('ema_state_dict', {})
+    check_state(checkpoint, 'state_dict', weights)
+    check_state(checkpoint, 'ema_state_dict', averages)
     averages = {key: value for key, value in averages.items() if key.startswith('module.')}
     return [
         {key.removeprefix('module.'): value.to('meta') for key, value in state.items()}
         for state in (weights, averages)
         if state
     ]
+
+
+def resume_or_stop(runner: Runner, checkpoint: str) -> None:
+    """Make a runner resume, and stop where what it trains with is not what was trained with.
+
+    Args:
+        runner (Runner): The runner. When the optimizers, or anything else that a checkpoint
+            brings back, do not fit it, it raises :class:`SystemExit`.
+        checkpoint (str): What it is to resume.
+    """
+    resume = runner.resume
+
+    def resume_checkpoint(filename: str, *args, **kwargs) -> None:
+        try:
+            resume(filename, *args, **kwargs)
+            check_optimizers(runner)
+        except Exception as error:  # what does not fit fails in every way
+            raise SystemExit(
+                f'checkpoint {filename} cannot be resumed with this config, was it saved with '
+                f'another optimizer or paramwise_cfg? {type(error).__name__}: {error}\n'
+                f'to start from its weights: --cfg-options load_from={filename}'
+            ) from error
+
+    runner.resume = resume_checkpoint
+    # Not in the config: its dump would resume, too.
+    runner._load_from, runner._resume = checkpoint, True
+
+
+def check_optimizers(runner: Runner) -> None:
+    """Raise an error unless optimizers have all of their options; states may bring others."""
+    wrapper = runner.optim_wrapper
+    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+    for optimizer in (wrapper.optimizer for wrapper in wrappers):
+        missing = set()
+        for group in optimizer.param_groups:
+            missing |= optimizer.defaults.keys() - group.keys()
+        if missing:
+            kind = type(optimizer).__name__
+            raise ValueError(f'no {", ".join(sorted(missing))}, which {kind} needs')
 
 
 def is_intact(path: Path) -> bool:
@@ -103,13 +160,21 @@ def is_intact(path: Path) -> bool:
 
 
 def checkpoints(work_dir: Path) -> Iterator[Path]:
-    """The checkpoints of a work dir, the one named the last first, then by age."""
+    """The checkpoints of a run, the one named the last first, then by age."""
     note = work_dir / 'last_checkpoint'
     name = note.read_text(encoding='utf-8', errors='replace').strip() if note.is_file() else ''
+    folders = [work_dir]
     if name:
-        # Work dirs may have moved since.
-        yield Path(name) if os.path.isfile(name) else work_dir / Path(name).name
-    saved = [p for p in work_dir.glob('*.pth') if not p.name.startswith('best_')]
+        named = Path(name)
+        # What is here comes first: the work dir may have moved, or be a copy.
+        here = work_dir / named.name
+        yield named if os.path.isfile(named) and not os.path.isfile(here) else here
+        # Checkpoints may be saved in a folder of their own.
+        other = named.parent
+        if not os.path.isfile(here) and other != Path() and os.path.isdir(other):
+            folders += [other] * (not os.path.samefile(other, work_dir))
+    found = (path for folder in folders for path in folder.glob('*.pth') if path.is_file())
+    saved = [path for path in found if not path.name.startswith('best_')]
     yield from sorted(saved, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
@@ -158,11 +223,17 @@ def lock_work_dir(work_dir: str) -> Iterator[None]:
         work_dir (str): Folder of the run, which can be written.
 
     Raises:
-        SystemExit: If another process keeps it.
+        SystemExit: If another process keeps it, or its lock cannot be opened.
     """
-    with open(Path(work_dir, '.lock'), 'a+', encoding='utf-8') as file:
+    try:
+        lock = open(Path(work_dir, '.lock'), 'a+', encoding='utf-8')
+    except OSError as error:
+        raise SystemExit(f'work dir {work_dir} cannot be locked: {error}') from error
+    with lock as file:
         file.seek(0)
         try:
+            import fcntl  # not on every system
+
             # Children inherit other kinds of locks, and keep them when their parent is killed.
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:
@@ -170,7 +241,7 @@ def lock_work_dir(work_dir: str) -> Iterator[None]:
                 f'work dir {work_dir} is in use by another training ({file.read()}); '
                 'wait until it ends, or give another --work-dir'
             ) from error
-        except OSError as error:
+        except (ImportError, OSError) as error:
             print_log(f'work dir {work_dir} cannot be locked: {error}', logger='current')
         file.truncate(0)
         file.write(f'process {os.getpid()} on {socket.gethostname()}')

@@ -8,8 +8,8 @@ from typing import Union
 from mmengine.fileio import LocalBackend, register_backend
 
 BACKEND = 'mmdia.durable'
-# Ends the name of a file that is not complete.
-PART = '.part'
+# Ends the name of a file that is not complete, and of no other.
+PART = '.mmdia-part'
 
 
 def replace_file(path: Union[str, Path], content: bytes) -> None:
@@ -40,15 +40,18 @@ def remove_parts(folder: Union[str, Path]) -> None:
         folder (str | Path): The folder, which no other process writes to.
     """
     for part in Path(folder).glob(f'*{PART}'):
-        part.unlink()
+        if part.is_file():
+            part.unlink()
 
 
 def sync_folder(folder: Path) -> None:
     """Wait until the names of a folder's files are on the disk, where that is possible."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    with suppress(OSError):  # not every file system can
-        os.fsync(descriptor)
-    os.close(descriptor)
+    with suppress(OSError):  # not every system can
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @register_backend(BACKEND, force=True)

@@ -1,5 +1,6 @@
 """Training loops that a resumed run continues number for number."""
 
+import logging
 import random
 from functools import partial
 from itertools import count, islice
@@ -8,6 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import numpy as np
 import torch
 from mmengine.dist import get_rank, get_world_size
+from mmengine.logging import print_log
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.utils import set_random_seed
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -97,6 +99,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     def continue_at(self, batch: int, states: Dict[str, Any]) -> None:
         """Begin the next epoch in its middle.
 
+        An epoch that has fewer batches by now, such as larger ones, begins anew.
+
         Args:
             batch (int): Number of batches that were trained on.
             states (dict): What :func:`random_states` was after them.
@@ -124,9 +128,18 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         if self._position is not None:
             first, states = self._position
             self._position = None
-            for _ in range(first):
-                next(batches)
-            restore_random_states(states)
+            if first > len(self.dataloader):
+                print_log(
+                    f'{first} batches of this epoch were trained on, now it has '
+                    f'{len(self.dataloader)}: beginning it anew',
+                    logger='current',
+                    level=logging.WARNING,
+                )
+                first = 0
+            else:
+                for _ in range(first):
+                    next(batches)
+                restore_random_states(states)
         for index, batch in enumerate(batches, first):
             self.run_iter(index, batch)
         self.runner.call_hook('after_train_epoch')

@@ -15,6 +15,7 @@ _forking = threading.local()
 def catch_signals(handler: Callable) -> None:
     """Call a function at SIGINT and SIGTERM, in this process alone.
 
+    Signals that the process ignores, as jobs in the background do with SIGINT, stay ignored.
     What children inherit is as it would be without this call.
 
     Args:
@@ -22,7 +23,8 @@ def catch_signals(handler: Callable) -> None:
     """
     release_signals()  # of a training that ended with an error
     for number in SIGNALS:
-        _replaced[number] = signal.signal(number, handler)
+        if signal.getsignal(number) != signal.SIG_IGN:
+            _replaced[number] = signal.signal(number, handler)
 
 
 def release_signals() -> None:
@@ -35,14 +37,16 @@ def start_worker_apart(worker_id: int, start: Optional[Callable] = None, **optio
     """Start a worker of a data loader in a process group of its own.
 
     Ctrl-C and torchrun signal a whole group. The process that trains then still needs its
-    workers, to bring the iteration to its end.
+    workers, to bring the iteration to its end. They cannot ignore SIGTERM, by which Python
+    ends them when it exits.
 
     Args:
         worker_id (int): Number of the worker.
         start (Callable, optional): What else is to be done at its start.
         **options: Keyword arguments of ``start``.
     """
-    os.setpgid(0, 0)
+    if hasattr(os, 'setpgid'):
+        os.setpgid(0, 0)
     if start is not None:
         start(worker_id, **options)
 
@@ -61,6 +65,7 @@ def _after_fork_in_child() -> None:
     _after_fork()
 
 
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child
-)
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child
+    )

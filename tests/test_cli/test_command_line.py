@@ -3,11 +3,12 @@
 import inspect
 import sys
 from argparse import ArgumentParser
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
-from mmdia.cli.command_line import add_common_arguments, read_config, spare_source
+from mmdia.cli.command_line import add_common_arguments, read_config, spare_files
 
 CONFIG = """
 default_scope = '{scope}'
@@ -124,19 +125,70 @@ def test_options_that_do_not_fit(read, option):
         read('--cfg-options', option)
 
 
-def test_dump_leaves_its_sources(tmp_path):
+def dump(source, work_dir, **changes):
+    """Dump a config as a run does, and give the name of the dump and of the run."""
+    cfg = Config.fromfile(source)
+    cfg.merge_from_dict(dict(changes, work_dir=str(work_dir)))
+    spare_files(cfg)
+    assert '_filename' not in cfg
+    name = Path(cfg.filename).name
+    work_dir.mkdir(exist_ok=True)
+    cfg.dump(work_dir / name)
+    return name, cfg.get('experiment_name')
+
+
+@pytest.fixture
+def sources(tmp_path):
     (tmp_path / 'base').mkdir()
     (tmp_path / 'base' / 'my.py').write_text('a = 1\n')
     (tmp_path / 'my.py').write_text("_base_ = './base/my.py'\n")
-    (tmp_path / 'run').mkdir()
-    (tmp_path / 'run' / 'my.py').write_text('a = 2\n')  # the dump of another run
-    for folder, name in (
-        ('', 'my_dump.py'),
-        ('base', 'my_dump.py'),
-        ('run', 'my.py'),
-        ('x', 'my.py'),
-    ):
-        cfg = Config.fromfile(tmp_path / 'my.py')
-        cfg.work_dir = str(tmp_path / folder)
-        spare_source(cfg)
-        assert cfg.filename == str(tmp_path / name) and '_filename' not in cfg
+    yield tmp_path
+    assert (tmp_path / 'base' / 'my.py').read_text() == 'a = 1\n'
+    assert (tmp_path / 'my.py').read_text() == "_base_ = './base/my.py'\n"
+
+
+@pytest.mark.parametrize('folder', ('', 'base'))
+def test_dump_leaves_its_sources(folder, sources):
+    for _ in range(2):
+        assert dump(sources / 'my.py', sources / folder) == ('my_dump.py', 'my')
+
+
+def test_dump_replaces_earlier_ones(sources):
+    for _ in range(2):
+        assert dump(sources / 'my.py', sources / 'run') == ('my.py', None)
+
+
+def test_dump_leaves_whatever_is_no_dump(sources):
+    run = sources / 'run'
+    run.mkdir()
+    (run / 'my.py').write_text('a = 2\n')
+    (run / 'my_dump.py').write_text("work_dir = 'elsewhere'\n")
+    (run / 'my_dump_2.py').mkdir()
+    (run / 'my_dump_3.py').symlink_to('none')
+    for _ in range(2):
+        assert dump(sources / 'my.py', run) == ('my_dump_4.py', 'my')
+    assert (run / 'my.py').read_text() == 'a = 2\n'
+    assert (run / 'my_dump.py').read_text() == "work_dir = 'elsewhere'\n"
+
+
+def test_names_of_dumps_do_not_grow(sources):
+    run = sources / 'run'
+    dump(sources / 'my.py', run)
+    assert dump(run / 'my.py', run) == ('my.py', None)  # the same again
+    for value in (2, 3):
+        assert dump(run / 'my.py', run, a=value) == ('my_dump.py', 'my')
+    assert dump(run / 'my_dump.py', run) == ('my_dump.py', 'my')
+    for value in (4, 5):
+        assert dump(run / 'my_dump.py', run, a=value) == ('my_dump_2.py', 'my')
+    assert dump(run / 'my_dump_2.py', run, a=6) == ('my_dump.py', 'my')
+    assert [Config.fromfile(path).a for path in sorted(run.iterdir())] == [1, 6, 5]
+
+
+@pytest.mark.parametrize('kind', ('json', 'yml'))
+def test_dumps_of_other_kinds(kind, tmp_path):
+    content = dict(json='{"a": 1}', yml='a: 1\n')[kind]
+    (tmp_path / f'my.{kind}').write_text(content)
+    for _ in range(2):
+        assert dump(tmp_path / f'my.{kind}', tmp_path / 'run') == (f'my.{kind}', None)
+        assert dump(tmp_path / f'my.{kind}', tmp_path) == (f'my_dump.{kind}', 'my')
+    assert (tmp_path / f'my.{kind}').read_text() == content

@@ -34,6 +34,36 @@ def test_hooks(value):
         check_intervals(config(custom_hooks=[dict(type='EMAHook'), hook]))
 
 
+@pytest.mark.parametrize('value', ([5], [(1, 2, 3)], [[1, 2]], ((1, 2),), 5))
+def test_dynamic_intervals_that_are_none(value):
+    loop = dict(max_epochs=3, dynamic_intervals=value)
+    with pytest.raises(SystemExit, match=r'^train_cfg\.dynamic_intervals must be a list of tuples'):
+        check_intervals(config(train_cfg=loop))
+
+
+@pytest.mark.parametrize(
+    ('place', 'value', 'entries'),
+    (
+        ('train_cfg.val_begin', -1, dict(train_cfg=dict(max_epochs=3, val_begin=-1))),
+        (
+            'default_hooks.checkpoint.save_begin',
+            -1,
+            dict(default_hooks=dict(checkpoint=dict(save_begin=-1))),
+        ),
+        ('log_processor.window_size', 0, dict(log_processor=dict(window_size=0))),
+        ('optim_wrapper.accumulative_counts', 0, dict(optim_wrapper=dict(accumulative_counts=0))),
+        (
+            'optim_wrapper.a.accumulative_counts',
+            0,
+            dict(optim_wrapper=dict(a=dict(accumulative_counts=0))),
+        ),
+    ),
+)
+def test_other_counts(place, value, entries):
+    with pytest.raises(SystemExit, match=f'^{place} must be a .* integer, got {value}'):
+        check_intervals(config(**entries))
+
+
 def test_usual_configs():
     check_intervals(config())
     check_intervals(config(default_hooks=dict(checkpoint=dict(interval=-1), logger=dict())))

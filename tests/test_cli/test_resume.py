@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from multiprocessing import get_context
 from types import SimpleNamespace
@@ -90,8 +91,23 @@ def test_last_checkpoint_that_names_none(note, tmp_path):
     assert latest_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_1.pth')
 
 
+def test_links_to_nothing(tmp_path):
+    (tmp_path / 'latest.pth').symlink_to('none.pth')
+    torch.save(COMPLETE, tmp_path / 'epoch_1.pth')
+    assert latest_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_1.pth')
+
+
+def test_copies_come_first(tmp_path):
+    for name in ('original', 'copy'):
+        (tmp_path / name).mkdir()
+        torch.save(COMPLETE, tmp_path / name / 'epoch_1.pth')
+    original, copy = (tmp_path / name / 'epoch_1.pth' for name in ('original', 'copy'))
+    (tmp_path / 'copy' / 'last_checkpoint').write_text(str(original))
+    assert latest_checkpoint(str(tmp_path / 'copy')) == str(copy)
+
+
 def test_nothing_was_saved_yet(tmp_path):
-    (tmp_path / 'epoch_1.pth.part').touch()
+    (tmp_path / 'epoch_1.pth.mmdia-part').touch()
     assert latest_checkpoint(str(tmp_path)) is None
     assert latest_checkpoint(str(tmp_path / 'none')) is None
 
@@ -105,8 +121,29 @@ def test_nothing_was_saved_yet(tmp_path):
         (COMPLETE | dict(meta=dict(epoch=1)), 'holds weights alone and cannot be resumed'),
         (COMPLETE | dict(state_dict=None), 'state_dict must be a dict, got a NoneType'),
         ({0: 1}, 'names of weights must be str, got 0'),
+        (
+            COMPLETE | dict(state_dict=dict(a=1)),
+            "state_dict must hold tensors by their names, got 'a': int",
+        ),
+        (COMPLETE | dict(ema_state_dict=None), 'ema_state_dict must be a dict, got NoneType'),
+        (
+            COMPLETE | dict(ema_state_dict={0: torch.zeros(1)}),
+            'ema_state_dict must hold tensors by their names, got 0: Tensor',
+        ),
+        (COMPLETE | dict(meta=dict(epoch='1', iter=2)), "meta.epoch must be an int, got '1'"),
     ),
-    ids=('tensor', 'list', 'no meta', 'no iteration', 'no weights', 'integer keys'),
+    ids=(
+        'tensor',
+        'list',
+        'no meta',
+        'no iteration',
+        'no weights',
+        'integer keys',
+        'number',
+        'no averages',
+        'integer keys of averages',
+        'text',
+    ),
 )
 def test_what_is_not_a_run_is_not_resumed(content, problem, tmp_path):
     load_safely()  # as the tools do
@@ -196,3 +233,16 @@ def test_file_as_work_dir(tmp_path):
     with pytest.raises(SystemExit, match=r'work dir .*file cannot be written: .*exists'):
         check_work_dir(str(tmp_path / 'file'))
     assert latest_checkpoint(str(tmp_path / 'file')) is None
+
+
+def test_lock_that_cannot_be_opened(tmp_path):
+    (tmp_path / '.lock').mkdir()
+    with pytest.raises(SystemExit, match=r'work dir .* cannot be locked: .*Is a directory'):
+        with lock_work_dir(str(tmp_path)):
+            pass
+
+
+def test_systems_without_locks(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'fcntl', None)
+    with lock_work_dir(str(tmp_path)):
+        assert (tmp_path / '.lock').is_file()

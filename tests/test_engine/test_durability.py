@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import time
 from functools import partial
 
@@ -9,6 +10,8 @@ import pytest
 import torch
 
 from mmdia.cli.resume import is_intact, latest_checkpoint
+from mmdia.engine import DurableCheckpointHook
+from mmdia.engine.files import BACKEND, remove_parts, replace_file
 
 from ..toy_training import ToyTraining
 
@@ -67,7 +70,7 @@ def test_killed_at_any_change_of_the_folder(by_epoch, tmp_path, kill_at):
         training.run()
         assert weights(training) == expected
         assert training.files() == whole.files()
-        assert not list(training.work_dir.glob('*.part'))
+        assert not list(training.work_dir.glob('*.mmdia-part'))
 
 
 @pytest.mark.parametrize('by_epoch', (True, False), ids=('epochs', 'iterations'))
@@ -146,3 +149,111 @@ def test_second_interruption_keeps_the_first(tmp_path, kill_at):
     assert latest_checkpoint(str(tmp_path)) == str(tmp_path / 'interrupted.pth')
     training.run()
     assert training.validated == [1, 2, 3]
+
+
+def test_parts_of_others_are_left_alone(tmp_path):
+    (tmp_path / 'download.part').touch()
+    (tmp_path / 'folder.mmdia-part').mkdir()
+    (tmp_path / 'epoch_1.pth.mmdia-part').touch()
+    remove_parts(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ['download.part', 'folder.mmdia-part']
+
+
+def test_files_of_systems_that_open_no_folders(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise PermissionError
+
+    monkeypatch.setattr(os, 'open', refuse)
+    replace_file(tmp_path / 'file', b'content')
+    assert (tmp_path / 'file').read_bytes() == b'content'
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    (
+        dict(),
+        dict(backend_args=dict(backend='local')),
+        dict(file_client_args=dict(backend='disk')),
+        dict(out_dir='there'),
+    ),
+)
+def test_local_files_are_durable(arguments):
+    hook = DurableCheckpointHook(**arguments)
+    assert hook.backend_args == dict(backend=BACKEND) and hook.file_client_args is None
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    (
+        dict(backend_args=dict(backend='petrel')),
+        dict(file_client_args=dict(prefix='s3')),
+        dict(out_dir='s3://there'),
+        dict(out_dir='s3://there', backend_args=dict(backend='local')),
+    ),
+)
+def test_remote_files_are_left_to_mmengine(arguments):
+    hook = DurableCheckpointHook(**arguments)
+    assert hook.backend_args == arguments.get('backend_args')
+    assert hook.file_client_args == arguments.get('file_client_args')
+
+
+def test_copy_leaves_the_original_alone(tmp_path, monkeypatch):
+    training = ToyTraining(tmp_path / 'original', max_keep_ckpts=1)
+    training.run()
+    files = {path: path.read_bytes() for path in training.work_dir.glob('*') if path.is_file()}
+    shutil.copytree(training.work_dir, tmp_path / 'copy')
+    (tmp_path / 'copy' / 'last_checkpoint').write_text(str(training.work_dir / 'epoch_3.pth'))
+    copy = ToyTraining(tmp_path / 'copy', max_keep_ckpts=1)
+    # The third validation, which it does again, is the best.
+    content = torch.load(copy.work_dir / 'epoch_3.pth', weights_only=False)
+    torch.save(content | dict(validated=False), copy.work_dir / 'epoch_3.pth')
+    monkeypatch.setattr(copy, 'validate', lambda: 3.0)
+    copy.run()
+    assert copy.files() == ['best_accuracy_epoch_3.pth', 'epoch_3.pth']
+    assert all(path.read_bytes() == content for path, content in files.items())
+
+
+def test_checkpoints_in_a_folder_of_their_own(tmp_path):
+    training = ToyTraining(tmp_path / 'run', out_dir=str(tmp_path / 'out'))
+    training.run()
+    last = tmp_path / 'out' / 'run' / 'epoch_3.pth'
+    assert latest_checkpoint(str(training.work_dir)) == str(last)
+    last.write_bytes(b'damaged')
+    assert latest_checkpoint(str(training.work_dir)) == str(last.with_name('epoch_2.pth'))
+
+
+def test_epoch_with_fewer_batches_begins_anew(tmp_path):
+    training = ToyTraining(tmp_path)
+    training.interrupt_at(2)
+    with pytest.raises(SystemExit, match='143'):
+        training.run()
+    training.batch_size = 6
+    training.run()
+    assert training.validated == [1, 2, 3] and training.runner.iter == 2 + 3
+
+
+@pytest.mark.parametrize(
+    'optimizer',
+    (dict(type='Adam', lr=0.01), dict(type='SGD', lr=0.01)),
+    ids=('Adam', 'SGD'),
+)
+def test_other_optimizers_are_refused(optimizer, tmp_path):
+    training = ToyTraining(tmp_path)
+    training.optimizer = dict(type='RMSprop', lr=0.01)
+    training.interrupt_at(1)
+    with pytest.raises(SystemExit, match='143'):
+        training.run()
+    training.optimizer = optimizer
+    with pytest.raises(SystemExit, match=r'interrupted\.pth cannot be resumed .* no .*, which'):
+        training.run()
+
+
+def test_other_groups_of_parameters_are_refused(tmp_path):
+    training = ToyTraining(tmp_path)
+    training.run()
+    path = tmp_path / 'epoch_3.pth'
+    content = torch.load(path, weights_only=False)
+    content['optimizer']['param_groups'] *= 2
+    torch.save(content, path)
+    with pytest.raises(SystemExit, match=r'epoch_3\.pth cannot be .* different number of .*groups'):
+        training.run()

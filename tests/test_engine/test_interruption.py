@@ -346,6 +346,8 @@ def test_every_iteration_has_random_numbers_of_its_own(sampler, workers):
         ('train.py --resume=epoch_1.pth c.py', 'train.py c.py --resume'),
         ('train.py c.py --res epoch_1.pth', 'train.py c.py --resume'),
         ('train.py c.py --resume --cfg-options a=1', 'train.py c.py --cfg-options a=1 --resume'),
+        ('train.py --amp -- c.py', 'train.py --amp --resume -- c.py'),
+        ('train.py --resume a.pth -- --resume', 'train.py --resume -- --resume'),
     ),
 )
 def test_command_resumes_the_latest(words, expected):

@@ -108,3 +108,22 @@ def test_loader_workers_survive_a_signal_to_the_group_alone(caught):
     start_workers_apart(loader)
     found, group, worker = next(iter(loader))
     assert found == before and group == worker != os.getpgrp()
+
+
+def test_ignored_signals_stay_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        catch_signals(lambda number, frame: None)
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) != signal.SIG_IGN
+        release_signals()
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        release_signals()
+        signal.signal(signal.SIGINT, before)
+
+
+def test_systems_without_forks():
+    script = 'import mmdia.engine.signals as s, importlib, os; del os.register_at_fork, os.setpgid'
+    script += '; importlib.reload(s); s.start_worker_apart(0)'
+    subprocess.run([sys.executable, '-c', script], check=True)

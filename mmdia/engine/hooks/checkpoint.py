@@ -1,5 +1,6 @@
 """Checkpoints of which one is intact, whenever a run is killed."""
 
+import os
 from pathlib import Path
 from typing import Dict, Optional
 
@@ -10,6 +11,9 @@ from mmengine.runner import Runner
 from mmdia.registry import HOOKS
 
 from ..files import BACKEND, remove_parts, replace_file
+
+# How MMEngine's arguments say that files are on disk.
+LOCAL = ({}, dict(backend='local'), dict(backend='disk'))
 
 
 @HOOKS.register_module()
@@ -26,16 +30,18 @@ class DurableCheckpointHook(CheckpointHook):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        remote = self.backend_args or self.file_client_args or '://' in str(self.out_dir)
-        if not remote:
-            self.backend_args = dict(backend=BACKEND)
+        storage = self.backend_args or self.file_client_args or {}
+        if storage in LOCAL and '://' not in str(self.out_dir):
+            self.backend_args, self.file_client_args = dict(backend=BACKEND), None
         self._previous_best: Dict[str, Optional[str]] = {}
 
     def before_train(self, runner: Runner) -> None:
         """Go on as before an interruption, and remove what a killed run left half written."""
         super().before_train(runner)
         # MMEngine updates the last checkpoint with the best one, but not after a resume.
-        self.last_ckpt = runner.message_hub.runtime_info.get('last_ckpt')
+        self.last_ckpt = self._here(runner.message_hub.runtime_info.get('last_ckpt'))
+        if self.save_best:
+            self._set_best_paths({k: self._here(path) for k, path in self._best_paths().items()})
         if is_main_process():
             for folder in {runner.work_dir, str(self.out_dir)}:
                 remove_parts(folder)
@@ -87,6 +93,11 @@ class DurableCheckpointHook(CheckpointHook):
 
     def _path(self, step: int) -> str:
         return self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
+
+    def _here(self, path: Optional[str]) -> Optional[str]:
+        # The work dir may be a copy, and the path that of the original.
+        path = path and self.file_backend.join_path(self.out_dir, os.path.basename(path))
+        return path if path and self.file_backend.isfile(path) else None
 
     def _best_paths(self) -> Dict[str, Optional[str]]:
         if len(self.key_indicators) == 1:

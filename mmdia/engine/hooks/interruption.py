@@ -31,13 +31,15 @@ RESUME = re.compile('--r(e(s(u(m(e)?)?)?)?)?(=.*)?')
 
 def resume_words(words: List[str]) -> List[str]:
     """A command line that resumes from the latest checkpoint, whatever it said of that."""
+    # Behind it, words that look like options are none.
+    end = words.index('--') if '--' in words else len(words)
     kept, value_follows = [], False
-    for word in words:
+    for word in words[:end]:
         is_option = RESUME.fullmatch(word) is not None
         if not is_option and (word.startswith('-') or not value_follows):
             kept.append(word)
         value_follows = is_option and '=' not in word
-    return [*kept, '--resume']
+    return [*kept, '--resume', *words[end:]]
 
 
 def how_to_resume(launcher: str) -> str:
