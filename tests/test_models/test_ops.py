@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from mmdia.models.ops import gated_sum, normalization, normalize_with_source, recomputed
+from mmdia.models.ops import (
+    gated_sum,
+    normalization,
+    normalize_with_source,
+    rectify,
+    weighted_sum,
+)
 from mmdia.models.ops.normalization import source_of
 
 from ..helpers import DEPTHS, INTERACTIONS, randomize, slim_resnet
@@ -259,27 +265,48 @@ def test_first_and_second_derivatives_of_gated_sums(training, gates):
 
 
 @pytest.mark.parametrize('training', (True, False))
-def test_first_and_second_derivatives_of_what_is_recomputed(training):
+@pytest.mark.parametrize('with_identity', (True, False))
+def test_first_and_second_derivatives_of_what_is_recomputed(training, with_identity):
     norm = random_norm().train(training)
-    x, other = torch.randn(2, 2, 5, 3, 2, dtype=torch.float64, requires_grad=True)
+    conv = nn.Conv2d(5, 5, 3, padding=1, groups=5).double()
+    x, identity = torch.randn(2, 2, 5, 3, 2, dtype=torch.float64, requires_grad=True)
 
-    def function(x, other):
-        return recomputed(lambda y, z: torch.sigmoid(y) * z, normalize_with_source(norm, x), other)
+    def function(x, identity):
+        identity = identity if with_identity else None
+        y, value = rectify(normalize_with_source(norm, x), identity, (nn.ReLU(), conv))
+        return y * value
 
-    assert torch.autograd.gradcheck(function, (x, other))
-    assert torch.autograd.gradgradcheck(function, (x, other))
+    inputs = (x, identity) if with_identity else (x, torch.zeros(()))
+    assert torch.autograd.gradcheck(function, inputs)
+    assert torch.autograd.gradgradcheck(function, inputs)
 
 
-def test_what_is_recomputed_is_computed_at_most_twice():
-    calls = []
+def test_derivatives_of_weighted_sums():
+    weights = torch.rand(3, 2, 5, dtype=torch.float64, requires_grad=True)
+    maps = torch.randn(3, 2, 5, 3, 2, dtype=torch.float64, requires_grad=True)
 
-    def function(y):
-        calls.append(y)
-        return torch.relu(torch.sin(y))
+    def function(weights, maps):
+        return weighted_sum(weights, maps.unbind())
 
+    assert torch.autograd.gradcheck(function, (weights, maps))
+    assert torch.autograd.gradgradcheck(function, (weights, maps))
+
+
+def test_what_is_recomputed_is_computed_once_and_freed(monkeypatch):
+    computed = []
+    again = normalization.Source.again
+
+    def count(self):
+        computed.append(weakref.ref(out := again(self)))
+        return out
+
+    monkeypatch.setattr(normalization.Source, 'again', count)
+    conv = nn.Conv2d(5, 5, 3, padding=1, groups=5).double()
     x = torch.randn(2, 5, 3, 2, dtype=torch.float64, requires_grad=True)
-    recomputed(function, normalize_with_source(random_norm(), x)).sum().backward()
-    assert len(calls) == 2
+    y, value = rectify(normalize_with_source(random_norm(), x), x, (nn.ReLU(), conv))
+    for passes in (1, 2):
+        (y.sum() + value.sum()).backward(retain_graph=True)
+        assert len(computed) == passes and computed[-1]() is None
 
 
 @pytest.mark.parametrize('interaction', ('mmdia.MRLALight', 'mmdia.MRLABase', 'mmdia.DLALight'))

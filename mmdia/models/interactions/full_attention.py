@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 
-from ..ops import gated_sum, normalize_with_source, recomputed
-from ..utils import full_precision, global_avg_pool, scale_channels
+from ..ops import normalize_with_source, rectify, weighted_sum
+from ..utils import full_precision, global_avg_pool
 from .layer_attention import LayerAttention, LayerAttentionUnit
 
 
@@ -47,6 +47,7 @@ class FullLayerAttention(LayerAttentionUnit):
 
     def __init__(self, channels: int, *args, identity_init: bool = False, **kwargs) -> None:
         super().__init__(channels, *args, **kwargs)
+        self.relu = nn.ReLU()
         scale = torch.ones(channels, 1, 1)
         if identity_init:
             self.scale = nn.Parameter(scale)
@@ -69,10 +70,8 @@ class FullLayerAttention(LayerAttentionUnit):
             weights = self.per_channel(weights)
             if memory.gains is not None:
                 weights = weights * memory.gains
-        attended = scale_channels(memory.values[0], weights[0])
-        for t in range(1, len(memory.values)):
-            attended = gated_sum(memory.values[t], attended, weights[t])
-        rectified = recomputed(torch.relu, normalize_with_source(self.norm, attended))
+        attended = weighted_sum(weights, memory.values)
+        (rectified,) = rectify(normalize_with_source(self.norm, attended), None, (self.relu,))
         return torch.addcmul(x, self.drop_path(rectified), self.scale.to(x.dtype))
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmdia.utils import check_int, check_rate
 
-from ..ops import recomputed
+from ..ops import rectify
 from ..utils import (
     build_norm_layer,
     channel_kernel_size,
@@ -134,14 +134,8 @@ class LayerAttention(LayerInteraction):
     def forward(
         self, branch: Tensor, identity: Tensor, state: Any, index: int
     ) -> Tuple[Tensor, Any]:
-        value = self.attentions[index].value
-
-        def activate(branch: Tensor, identity: Tensor) -> Tuple[Tensor, Tensor]:
-            x = self.act(identity + branch)
-            return x, value(x)
-
-        x, values = recomputed(activate, branch, identity, calls=(self.act, value))
-        return self.attend(x, values, identity, state, index)
+        x, value = rectify(branch, identity, (self.act, self.attentions[index].value))
+        return self.attend(x, value, identity, state, index)
 
     def attend(
         self, x: Tensor, value: Tensor, identity: Tensor, state: Any, index: int

@@ -1,5 +1,5 @@
-from .gated_sum import gated_sum
+from .gated_sum import gated_sum, weighted_sum
 from .normalization import Source, normalize_with_source
-from .recomputation import recomputed
+from .recomputation import rectify
 
-__all__ = ['Source', 'gated_sum', 'normalize_with_source', 'recomputed']
+__all__ = ['Source', 'gated_sum', 'normalize_with_source', 'rectify', 'weighted_sum']

@@ -1,12 +1,12 @@
 """The gated residual sum, with a backward pass that keeps and computes little."""
 
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from ..utils import as_factor, sum_pixels
+from ..utils import as_factor, scale_channels, sum_pixels
 from .eager import is_eager
 from .normalization import Source, source_of
 
@@ -61,3 +61,41 @@ def gated_sum(branch: Tensor, identity: Tensor, gate: Tensor) -> Tensor:
     if torch.is_grad_enabled() and is_eager(branch) and branch.dtype == identity.dtype:
         return GatedSum.apply(branch, identity, gate, *(source_of(branch) or ()))
     return torch.addcmul(identity, branch, as_factor(gate, branch))
+
+
+class WeightedSum(torch.autograd.Function):
+    """``sum_t weights_t * map_t``, in one pass over each map, and two in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, weights: Tensor, *maps: Tensor) -> Tensor:
+        """Compute the sum; see :func:`weighted_sum`."""
+        ctx.save_for_backward(weights, *maps)
+        total = scale_channels(maps[0], weights[0])
+        for t in range(1, len(maps)):
+            total.addcmul_(maps[t], as_factor(weights[t], maps[t]))
+        return total
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad: Tensor) -> Tuple[Tensor, ...]:
+        """Compute the gradients of the weights and of the maps."""
+        weights, *maps = ctx.saved_tensors
+        of_weights = torch.stack([sum_pixels(grad * x) for x in maps]).to(weights.dtype)
+        return of_weights, *(scale_channels(grad, weight) for weight in weights)
+
+
+def weighted_sum(weights: Tensor, maps: Sequence[Tensor]) -> Tensor:
+    """Sum of maps, each channel with a weight.
+
+    Args:
+        weights (Tensor): Weights of shape (t, N, C).
+        maps (Sequence[Tensor]): t maps of shape (N, C, H, W).
+
+    Returns:
+        Tensor: The sum, of shape (N, C, H, W).
+    """
+    if torch.is_grad_enabled() and is_eager(maps[0]):
+        return WeightedSum.apply(weights, *maps)
+    total = scale_channels(maps[0], weights[0])
+    for t in range(1, len(maps)):
+        total = torch.addcmul(total, maps[t], as_factor(weights[t], maps[t]))
+    return total
