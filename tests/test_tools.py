@@ -220,9 +220,9 @@ WRONG = {
     'nothing': (lambda c: {}, 'holds no weights'),
     'no weights': (lambda c: dict(state_dict={}), 'holds no weights'),
     'weights of no tensors': (lambda c: dict(state_dict=dict(a=1)), 'holds no weights'),
-    'a list': (lambda c: [c], 'holds no weights'),
-    'a tensor': (lambda c: torch.zeros(3), 'holds no weights'),
-    'a text': (lambda c: 'weights', 'holds no weights'),
+    'a list': (lambda c: [c], 'holds no state dict, but a list'),
+    'a tensor': (lambda c: torch.zeros(3), 'holds no state dict, but a Tensor'),
+    'a text': (lambda c: 'weights', 'holds no state dict, but a str'),
     'meta alone': (lambda c: dict(meta={}), 'holds no weights'),
     'another network': (lambda c: dict(a=torch.zeros(1)), 'does not fit the config'),
     'other classes': (

@@ -44,15 +44,6 @@ custom_hooks = [dict(type='SendSignal'), dict(type='EMAHook')]
 custom_imports = dict(imports=['sender'])
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(max_keep_ckpts=-1))
 """
-ITERATIONS = (
-    CLASSIFICATION.replace('WORKERS', '2')
-    + """
-train_cfg = dict(_delete_=True, by_epoch=False, max_iters=8, val_interval=4)
-param_scheduler = dict(by_epoch=False, convert_to_iter_based=False, end=8)
-log_processor = dict(by_epoch=False)
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=8))
-"""
-)
 WEIGHT = torch.zeros(1)
 ACCUMULATE = 'optim_wrapper = dict(accumulative_counts=4)'
 DETECTION = f"""
@@ -118,11 +109,9 @@ def assert_equal(a, b, name=''):
         (CLASSIFICATION.replace('WORKERS', '1'), 'epoch_3.pth', 6, signal.SIGINT),
         # A step every 4 batches: the second is in the next epoch.
         (CLASSIFICATION.replace('WORKERS', '0') + ACCUMULATE, 'epoch_3.pth', 4, signal.SIGTERM),
-        # The validation after the fourth is still to come.
-        (ITERATIONS, 'iter_8.pth', 3, signal.SIGTERM),
         (DETECTION, 'epoch_2.pth', 4, signal.SIGTERM),
     ),
-    ids=('workers', 'accumulation', 'iterations', 'detection'),
+    ids=('workers', 'accumulation', 'detection'),
 )
 def test_resumed_run_ends_as_an_uninterrupted_one(text, last, stop_after, number, train, tmp_path):
     text += '\nrandomness = dict(seed=3)\n'

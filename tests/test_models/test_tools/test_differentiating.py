@@ -32,10 +32,9 @@ def gradients_of(model, x):
 
 
 @each_network
-@pytest.mark.parametrize('mode', ('train', 'eval'))
-def test_gradients_of_gradients(interaction, trunk, mode, by_autograd):
+def test_gradients_of_gradients(interaction, trunk, by_autograd):
     def run():
-        model = network(interaction, trunk).train(mode == 'train')
+        model = network(interaction, trunk).train()
         parameters = [p for _, p in model.named_parameters()]
         x = images().requires_grad_()
         loss = model(x)[0].square().mean()
