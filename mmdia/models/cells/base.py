@@ -100,12 +100,12 @@ class RecurrentCell(BaseModule):
             (..., N, hidden_channels) each.
         """
         with full_precision(x):
-            x = like_parameters(self, x)
             if state is None:
+                x = like_parameters(self, x)
                 zeros = x.new_zeros(x.shape[0], self.hidden_channels)
                 state = zeros, zeros
             hidden, memory = state
-            gates = self.gates(x, hidden, memory)
+            gates = self.gates(x.to(hidden.dtype), hidden, memory)
             return self.step(gates.chunk(self.num_gates, dim=-1), memory)
 
     def zero_gate(self) -> float:
