@@ -238,6 +238,9 @@ def test_source_tells_how_a_map_was_computed(training):
     if training:
         var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
         torch.testing.assert_close((source.mean, source.var), (mean, var))
+    # Parameters that are sharded are gone once the block has been called.
+    assert source.weight.data_ptr() != norm.weight.data_ptr()
+    assert source.bias.data_ptr() != norm.bias.data_ptr()
     scale, shift = source.scale_and_shift()
     torch.testing.assert_close(x * scale[:, None, None] + shift[:, None, None], y)
     torch.testing.assert_close(source.again(), y.detach())
@@ -378,3 +381,31 @@ def test_norms_whose_statistics_were_taken_away(interaction):
     (out,) = model(torch.randn(2, 3, 64, 64, dtype=torch.float64))
     out.sum().backward()
     assert torch.isfinite(out).all()
+
+
+@pytest.mark.parametrize('interaction', ('mmdia.MRLALight', 'mmdia.DLABase'))
+def test_patched_activations_are_not_recomputed(interaction, by_autograd):
+    x = torch.randn(3, 3, 33, 47, dtype=torch.float64)
+
+    def patched_run():
+        model = network(interaction)
+        for module in model.interactions():
+            module.act.forward = lambda x: 2 * torch.relu(x)
+        return run(model, x)
+
+    ours = patched_run()
+    by_autograd()
+    torch.testing.assert_close(ours, patched_run(), rtol=1e-10, atol=1e-12)
+
+
+@torch.no_grad()
+def test_halves_of_a_block_end_with_it():
+    model = slim_resnet('mmdia.LayerInteraction').eval()
+    sizes = []
+    gc.collect()
+    before = {id(t): t for t in living_maps()}
+    model.layer1[1].register_forward_pre_hook(
+        lambda *_: sizes.extend(t.shape[-1] for t in living_maps() if id(t) not in before)
+    )
+    model(torch.randn(1, 3, 160, 160))
+    assert sizes.count(40) <= 2  # the inputs of the stage and of the block

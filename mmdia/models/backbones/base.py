@@ -102,7 +102,7 @@ class ResidualBackbone(BaseModule):
         scope = interaction_class(interaction).scope
         interaction = dict(interaction)
         inner = interaction.pop('stages', None)  # where configs used to have it
-        if None not in (inner, stages) and tuple(inner) != tuple(stages):
+        if inner is not None and stages is not None:
             raise ValueError(f'stages must be given once, got {stages} and in interaction {inner}')
         stages = inner if stages is None else stages
         self.stage_blocks = tuple(map(len, blocks))
