@@ -21,6 +21,7 @@ from mmdia.cli.command_line import (
 )
 from mmdia.cli.data_check import check_data
 from mmdia.cli.launch import is_first_process
+from mmdia.cli.precision import evaluate_in_amp
 from mmdia.cli.resume import check_work_dir
 from mmdia.cli.weights import load_or_stop
 from mmdia.utils.configs import is_detection
@@ -142,7 +143,7 @@ def main() -> None:
             check_out(args.out)
     cfg.load_from = args.checkpoint
     if args.amp:
-        cfg.test_cfg.fp16 = True
+        evaluate_in_amp(cfg, 'test_cfg')
     if args.show or args.show_dir:
         show_results(cfg, args)
     if args.tta:

@@ -7,7 +7,6 @@ from argparse import ArgumentParser, Namespace
 from typing import Dict, List, Optional
 
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.model import is_model_wrapper
 from torch import Tensor
 
@@ -15,6 +14,7 @@ from mmdia.cli.command_line import add_common_arguments, build_runner, read_conf
 from mmdia.cli.data_check import check_data
 from mmdia.cli.intervals import check_intervals
 from mmdia.cli.launch import is_first_process
+from mmdia.cli.precision import train_in_amp
 from mmdia.cli.resume import (
     check_work_dir,
     latest_checkpoint,
@@ -55,10 +55,7 @@ def apply_options(cfg: Config, args: Namespace) -> None:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         cfg.get('default_hooks', {}).get('checkpoint', {}).pop('save_best', None)
     if args.amp:
-        if get_device() in ('cpu', 'mps'):
-            raise SystemExit('--amp: training in mixed precision needs a GPU, PyTorch sees none')
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        train_in_amp(cfg)
     if args.auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise SystemExit(f'--auto-scale-lr: {args.config} has no auto_scale_lr.base_batch_size')

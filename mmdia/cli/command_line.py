@@ -39,6 +39,11 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--work-dir', help='folder for logs, checkpoints and results')
     parser.add_argument('--amp', action='store_true', help='compute in automatic mixed precision')
     parser.add_argument(
+        '--channels-last',
+        action='store_true',
+        help='keep channels innermost in memory, which convolutions prefer on many devices',
+    )
+    parser.add_argument(
         '--no-pin-memory', action='store_true', help='do not pin the memory of data loaders'
     )
     parser.add_argument(
@@ -135,6 +140,9 @@ def read_config(args: Namespace) -> Config:
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise SystemExit(f'--cfg-options do not fit {args.config}: {error}') from error
     set_loader_options(cfg, args.no_pin_memory, args.no_persistent_workers)
+    if args.channels_last:
+        hooks = dict(cfg.get('default_hooks') or {})
+        cfg.default_hooks = dict(hooks, channels_last=dict(type='mmdia.ChannelsLastHook'))
     return cfg
 
 

@@ -23,6 +23,7 @@ from mmdia.cli.command_line import (
     read_config,
 )
 from mmdia.cli.data_check import check_data
+from mmdia.cli.precision import train_in_amp
 from mmdia.utils.configs import is_detection
 
 
@@ -167,10 +168,12 @@ def set_schedule(cfg: Config, args: Namespace) -> None:
     )
     cfg.val_cfg, cfg.test_cfg = dict(type='ValLoop'), dict(type='TestLoop')
     cfg.optim_wrapper = dict(
-        type='AmpOptimWrapper' if args.amp else 'OptimWrapper',
+        type='OptimWrapper',
         optimizer=dict(type='AdamW', lr=args.lr, weight_decay=0.01),
         clip_grad=dict(max_norm=10),
     )
+    if args.amp:
+        train_in_amp(cfg)
     cfg.param_scheduler = [
         dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=warmup),
         dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=args.iterations),
