@@ -1,0 +1,8 @@
+# DIA-SE: one squeeze-and-excitation that the blocks of a stage share.
+_base_ = 'resnet18-w16_b128-20e_cifar100.py'
+
+model = dict(
+    backbone=dict(
+        interaction=dict(type='mmdia.SharedAttention', attention=dict(type='mmdia.SE', ratio=4))
+    )
+)

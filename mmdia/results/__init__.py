@@ -1,0 +1,1 @@
+"""What the papers print, what was trained here, and how the two compare."""

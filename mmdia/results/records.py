@@ -1,0 +1,131 @@
+"""Records of training runs: one JSON object a line, a line a run."""
+
+import json
+import os
+import platform
+import subprocess
+from datetime import datetime
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Union
+
+import torch
+
+from mmdia.compat import REQUIREMENTS, installed_version
+from mmdia.version import __version__
+
+# Where MMEngine's LocalVisBackend writes the scalars of a run, in a folder for each start.
+SCALARS = '*/vis_data/scalars.json'
+STARTED = '%Y%m%d_%H%M%S'
+
+
+def read_lines(path: Path) -> Iterator[dict]:
+    """Read a file of JSON objects, one a line; a last line may be cut short.
+
+    Raises:
+        ValueError: If another line is not JSON.
+    """
+    lines = path.read_text(encoding='utf-8').splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            yield json.loads(line)
+        except ValueError as error:
+            if number < len(lines):
+                raise ValueError(f'{path}, line {number}: {error}') from error
+
+
+def read_progress(work_dir: Union[str, Path]) -> dict:
+    """How far a run has come, from the scalars that MMEngine wrote.
+
+    A run that was resumed has a file for each start; what was done twice counts once.
+
+    Args:
+        work_dir (str | Path): The run's work dir.
+
+    Returns:
+        dict: ``steps``, epochs or iterations after which the run was validated; ``metrics``,
+        by their names, a list each of the values at these steps; ``losses``, the training
+        loss that was logged last before each; ``epoch`` and ``iter``, which were logged last;
+        ``seconds``, of all starts together.
+    """
+    validations: Dict[int, dict] = {}
+    progress = dict(epoch=0, iter=0, seconds=0.0)
+    for path in sorted(Path(work_dir).glob(SCALARS)):
+        started = datetime.strptime(path.parents[1].name, STARTED).timestamp()
+        progress['seconds'] += max(path.stat().st_mtime - started, 0)
+        loss = None
+        for scalars in read_lines(path):
+            step = scalars.pop('step')
+            if 'loss' in scalars:
+                loss = scalars['loss']
+                progress.update(epoch=scalars.get('epoch', 0), iter=step)
+            else:
+                validations[step] = dict(scalars, loss=loss)
+    steps = sorted(validations)
+    names = {name for step in steps for name in validations[step]} - {'data_time', 'time', 'loss'}
+    values = {
+        name: [validations[step].get(name) for step in steps] for name in [*sorted(names), 'loss']
+    }
+    return dict(progress, steps=steps, losses=values.pop('loss'), metrics=values)
+
+
+def device_name(device: str) -> str:
+    """The model of the CPU or GPU.
+
+    Args:
+        device (str): ``'cpu'`` or ``'cuda'``.
+    """
+    if device == 'cuda':
+        return torch.cuda.get_device_name()
+    info = Path('/proc/cpuinfo')
+    lines = info.read_text(encoding='utf-8').splitlines() if info.is_file() else []
+    models = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return models[0] if models else platform.machine()
+
+
+def git_revision() -> Optional[str]:
+    """The revision of the source tree, with ``+`` where it was changed; None outside of git."""
+    command = ['git', 'describe', '--always', '--dirty=+', '--exclude=*']
+    folder = Path(__file__).parent
+    try:
+        return subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def circumstances() -> dict:
+    """What a result may depend on beside its config: code, hardware and libraries."""
+    versions = {'python': platform.python_version(), 'mmdia': __version__}
+    versions.update((each.module, installed_version(each)) for each in REQUIREMENTS)
+    return dict(
+        revision=git_revision(),
+        date=f'{datetime.now():%Y-%m-%d}',
+        hardware=device_name('cuda' if torch.cuda.is_available() else 'cpu'),
+        threads=int(os.environ.get('OMP_NUM_THREADS', torch.get_num_threads())),
+        versions=versions,
+    )
+
+
+def read_records(folder: Union[str, Path]) -> List[dict]:
+    """All records of a folder.
+
+    Args:
+        folder (str | Path): Folder of ``*.jsonl`` files.
+
+    Raises:
+        ValueError: If a file holds something else.
+    """
+    return [record for path in sorted(Path(folder).glob('*.jsonl')) for record in read_lines(path)]
+
+
+def append_record(path: Union[str, Path], record: dict) -> None:
+    """Add a record to a file, in one write, so that several processes may do so.
+
+    Args:
+        path (str | Path): The ``.jsonl`` file; created where it is missing.
+        record (dict): What to add.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, 'a', encoding='utf-8') as file:
+        file.write(json.dumps(record) + '\n')
