@@ -77,7 +77,7 @@ setup(
     license='Apache-2.0',
     keywords='computer vision, image classification, object detection, attention, ResNet',
     packages=find_packages(include=('mmdia', 'mmdia.*')),
-    package_data={'mmdia.checkpoints': ['index.yml']},
+    package_data={'mmdia.checkpoints': ['index.yml', 'weights/*.pth']},
     python_requires='>=3.10',
     install_requires=read_requirements('runtime.txt'),
     extras_require={'demo': read_requirements('demo.txt'), 'dev': read_requirements('dev.txt')},

@@ -1,45 +1,12 @@
-_base_ = ['mmdet::_base_/models/faster-rcnn_r50_fpn.py', 'mmdet::_base_/default_runtime.py']
+_base_ = ['../_base_/models/faster-rcnn_r18-w16_fpn.py', 'mmdet::_base_/default_runtime.py']
 
 image_size = 128
-channels = 64  # of the neck and the heads
 
 model = dict(
     data_preprocessor=dict(mean=[127.5] * 3, std=[64.0] * 3),
     backbone=dict(
-        _delete_=True,
-        type='mmdia.DIAResNet',
-        depth=18,
-        base_channels=16,
-        strides=(2, 2, 2, 2),
-        out_indices=(1, 2, 3),
-        small_stem=True,
-        ratio=4,
-        identity_init=True,
+        interaction=dict(type='mmdia.DIALSTM', ratio=4, identity_init=True),
         zero_init_residual=False,
-    ),
-    neck=dict(in_channels=[32, 64, 128], out_channels=channels, num_outs=4),
-    rpn_head=dict(
-        in_channels=channels,
-        feat_channels=channels,
-        anchor_generator=dict(scales=[4], strides=[4, 8, 16, 32]),
-    ),
-    roi_head=dict(
-        bbox_roi_extractor=dict(
-            roi_layer=dict(sampling_ratio=1),
-            out_channels=channels,
-            featmap_strides=[4, 8, 16],
-            finest_scale=28,
-        ),
-        bbox_head=dict(in_channels=channels, fc_out_channels=256, num_classes=3),
-    ),
-    train_cfg=dict(
-        rpn=dict(sampler=dict(num=64)),
-        rpn_proposal=dict(nms_pre=200, max_per_img=100),
-        rcnn=dict(sampler=dict(num=32)),
-    ),
-    test_cfg=dict(
-        rpn=dict(nms_pre=200, max_per_img=100),
-        rcnn=dict(max_per_img=20),
     ),
 )
 

@@ -13,6 +13,8 @@ from .download import DownloadError, check_hash, download, is_current, is_good, 
 from .index import HASH_IN_NAME, Checkpoint, find_checkpoint
 from .reader import check_file
 
+# Weights of small models, which come with the package.
+WEIGHTS = Path(__file__).with_name('weights')
 # A folder, or the beginning of URLs, that is asked before the public mirrors.
 MIRROR = 'MMDIA_CHECKPOINTS'
 
@@ -36,7 +38,7 @@ def private_file(checkpoint: Checkpoint) -> Optional[Path]:
 
 
 def find_on_disk(checkpoint: Checkpoint) -> Optional[Path]:
-    """The file of a checkpoint in the user's folder or in the cache.
+    """The file of a checkpoint in the package, in the user's folder or in the cache.
 
     Args:
         checkpoint (Checkpoint): The checkpoint.
@@ -45,7 +47,8 @@ def find_on_disk(checkpoint: Checkpoint) -> Optional[Path]:
         Path: The file, whose hash is right, or None.
     """
     check = partial(check_hash, digits=checkpoint.sha256)
-    for path in (private_file(checkpoint), cache_folder() / checkpoint.filename):
+    folders = (WEIGHTS, cache_folder())
+    for path in (private_file(checkpoint), *(folder / checkpoint.filename for folder in folders)):
         if path is not None and is_good(path, check):
             return path
     return None

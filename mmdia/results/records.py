@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Union
 
 import torch
+from mmengine.config import Config
 
 from mmdia.compat import REQUIREMENTS, installed_version
 from mmdia.version import __version__
@@ -129,3 +130,50 @@ def append_record(path: Union[str, Path], record: dict) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(path, 'a', encoding='utf-8') as file:
         file.write(json.dumps(record) + '\n')
+
+
+def summarize(progress: dict) -> dict:
+    """The part of a record that tells what came out.
+
+    Args:
+        progress (dict): What :func:`read_progress` returns.
+
+    Returns:
+        dict: ``seconds``, ``steps``, ``losses``, ``metrics``, and the ``best`` and the ``last``
+        value of each metric.
+    """
+    metrics = progress['metrics']
+    known = {
+        name: [value for value in values if value is not None] for name, values in metrics.items()
+    }
+    return dict(
+        seconds=round(progress['seconds'], 1),
+        best={name: max(values) for name, values in known.items()},
+        last={name: values[-1] for name, values in known.items()},
+        steps=progress['steps'],
+        losses=progress['losses'],
+        metrics=metrics,
+    )
+
+
+def read_work_dir(work_dir: Union[str, Path]) -> dict:
+    """A record of any run of MMEngine.
+
+    Args:
+        work_dir (str | Path): Its work dir, with the config that MMEngine dumps there.
+
+    Returns:
+        dict: The record; ``run`` is the name of the config, ``seed`` None where it has none.
+
+    Raises:
+        ValueError: If there is no config, or the run was never validated.
+    """
+    configs = sorted(Path(work_dir).glob('*.py'))
+    if not configs:
+        raise ValueError(f'{work_dir} is no work dir: it has no config')
+    progress = read_progress(work_dir)
+    if not progress['steps']:
+        raise ValueError(f'{work_dir} has no validation in its logs')
+    cfg = Config.fromfile(configs[-1])
+    seed = (cfg.get('randomness') or {}).get('seed')
+    return dict(run=configs[-1].stem, config=str(configs[-1]), seed=seed, **summarize(progress))

@@ -9,11 +9,12 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 from mmengine.config import Config
 from torch.distributed.elastic.utils.distributed import get_free_port
 
-from .records import circumstances, read_progress
+from .records import circumstances, read_progress, summarize
 from .rows import Row, row_config
 from .schedule import schedule_length, shorten
 
-TOOLS = Path(__file__).parents[2] / 'tools'
+# Where the package keeps its tools, installed or not.
+TOOLS = Path(__file__).parents[1] / '.mim' / 'tools'
 OUTPUT = 'output.txt'
 
 
@@ -164,15 +165,4 @@ class Run:
 
     def record(self) -> dict:
         """The record of the finished run."""
-        progress = read_progress(self.work_dir)
-        metrics = {name: values for name, values in progress['metrics'].items() if values}
-        return dict(
-            self.identity,
-            **circumstances(),
-            seconds=round(progress['seconds'], 1),
-            steps=progress['steps'],
-            losses=progress['losses'],
-            metrics=metrics,
-            best={name: max(values) for name, values in metrics.items()},
-            last={name: values[-1] for name, values in metrics.items()},
-        )
+        return dict(self.identity, **circumstances(), **summarize(read_progress(self.work_dir)))

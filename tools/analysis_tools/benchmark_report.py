@@ -1,7 +1,6 @@
 """What the benchmark prints and writes."""
 
 import csv
-import platform
 from argparse import Namespace
 from datetime import datetime
 from pathlib import Path
@@ -11,19 +10,11 @@ import torch
 from matplotlib.figure import Figure
 from measurement import PASSES, Comparison, Setting
 
+from mmdia.results.records import device_name
+
 TITLES = dict(forward='forward', forward_backward='forward + backward', memory='peak memory')
 LINE = '{name:26} {images:>9}  {forward:37} {forward_backward:37} {memory:23} {operators}'
 HEADER = LINE.format(name='ratios to plain', images='images', operators='operators', **TITLES)
-
-
-def device_name(device: str) -> str:
-    """The model of the CPU or GPU."""
-    if device == 'cuda':
-        return torch.cuda.get_device_name()
-    info = Path('/proc/cpuinfo')
-    lines = info.read_text(encoding='utf-8').splitlines() if info.is_file() else []
-    models = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return models[0] if models else platform.machine()
 
 
 def describe(args: Namespace) -> str:
