@@ -9,7 +9,7 @@ from .checkpoints import index
 from .checkpoints.loader import PREFIX
 
 # The tasks of models without results, by their training data; those of MMPretrain.
-TASKS = {'ImageNet-1k': 'Image Classification'}
+TASKS = dict.fromkeys(('ImageNet-1k', 'CIFAR-10', 'CIFAR-100'), 'Image Classification')
 
 
 def config_path(entry: dict) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from mmengine.registry import init_default_scope
 
+from mmdia.checkpoints.loader import PREFIX
 from mmdia.cli.command_line import add_trust_argument, load_config, protect
 from mmdia.cli.weights import check_weights
 from mmdia.models.utils import read_checkpoint
@@ -27,8 +28,12 @@ def parse_args() -> Namespace:
     """Read the command line."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('inputs', help='image, folder of images, URL, or video')
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file, URL, or name such as mmdia://NAME')
+    parser.add_argument('config', help='config file, or its name if it comes with mmdia')
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        help='checkpoint file, URL, or name such as mmdia://NAME; by default mmdia://CONFIG',
+    )
     parser.add_argument('--out-dir', default='outputs', help='folder to write to (default outputs)')
     parser.add_argument(
         '--score-thr', type=float, default=0.3, help='least score of a detection (default 0.3)'
@@ -36,6 +41,8 @@ def parse_args() -> Namespace:
     parser.add_argument('--device', help='such as cpu or cuda:1; by default the best there is')
     add_trust_argument(parser)
     args = parser.parse_args()
+    if args.checkpoint is None:
+        args.checkpoint = f'{PREFIX}{Path(args.config).stem}'
     if not 0 <= args.score_thr <= 1:
         parser.error(f'--score-thr must be between 0 and 1, got {args.score_thr}')
     if Path(args.out_dir).exists() and not Path(args.out_dir).is_dir():

@@ -32,7 +32,7 @@ SUFFIXES = {'pred': ('.pkl', '.pickle'), 'metrics': ('.pkl', '.pickle', '.json',
 def parse_args() -> Namespace:
     """Read the command line."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or its name if it comes with mmdia')
     parser.add_argument('checkpoint', help='checkpoint file, URL, or name such as mmdia://NAME')
     parser.add_argument('--out', metavar='FILE', help='file for the results (.pkl)')
     parser.add_argument(

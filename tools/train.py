@@ -29,7 +29,7 @@ from mmdia.cli.weights import check_weights, load_or_stop
 def parse_args() -> Namespace:
     """Read the command line."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or its name if it comes with mmdia')
     parser.add_argument(
         '--resume',
         nargs='?',

@@ -1,10 +1,11 @@
 """Our models by name."""
 
 import fnmatch
+from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
 from threading import Lock
-from typing import List, Optional, Union
+from typing import List, Optional, Tuple, Union
 
 import torch
 from mmengine.config import Config
@@ -15,7 +16,7 @@ from mmdia.checkpoints.index import model_entries
 from mmdia.checkpoints.loader import SAFELY
 from mmdia.hub import config_path, weights_name
 from mmdia.utils import check_type
-from mmdia.utils.configs import is_detection
+from mmdia.utils.configs import is_detection, named_configs
 from mmdia.utils.validation import refuse
 
 # MMEngine's default scope, which both libraries set while they build, is one for all threads.
@@ -48,25 +49,55 @@ def check_device(device: Optional[Union[str, torch.device]]) -> None:
         refuse(ValueError, 'device', "the name of a device, such as 'cpu' or 'cuda:0'", device)
 
 
+def find_config(model: Union[str, Path, Config]) -> Tuple[Config, dict]:
+    """The config of a model, and its entry in the metafiles, empty where it has none.
+
+    Args:
+        model (str | Path | Config): See :func:`get_model`.
+
+    Raises:
+        ValueError: If there is no config of this name.
+    """
+    if isinstance(model, Config):
+        return deepcopy(model), {}
+    entries = {entry['Name']: entry for entry in model_entries()}
+    if '::' in str(model):
+        return get_config(str(model)), entries.get(Path(model).stem, {})
+    if Path(model).suffix == '.py':
+        return Config.fromfile(model), {}
+    files = named_configs()
+    files.update((name, config_path(entry)) for name, entry in entries.items())
+    if model in files:
+        return Config.fromfile(files[model]), entries.get(model, {})
+    close = ', '.join(get_close_matches(str(model), files)) or 'none'
+    raise ValueError(
+        f'there is no model {str(model)!r}; close matches: {close}; list_models() lists all'
+    )
+
+
 def get_model(
-    name: str,
+    model: Union[str, Path, Config],
     pretrained: Union[bool, str, Path] = False,
-    device: Optional[str] = None,
+    device: Optional[Union[str, torch.device]] = None,
     **overrides,
 ) -> BaseModel:
-    """Build a classifier or a detector by name, ready for inference.
+    """Build a classifier or a detector, ready for inference.
 
     The inferencers of MMPretrain and ``mmdet.apis.inference_detector`` take it.
     Detectors make ``mmdet`` the default scope, as those of MMDetection do.
 
     Args:
-        name (str): One of :func:`list_models`, or any config of ours such as
-            ``'mmdia::dia/dia-resnet164_b128-180e_cifar100.py'``.
+        model (str | Path | Config): One of :func:`list_models`, the name of
+            any other config of ours such as ``'dia-resnet164_b128-180e_cifar100'``,
+            a config of another library such as ``'mmdet::...'``, the path of a
+            config, or a config.
         pretrained (bool | str | Path): Whether to load the weights that the
-            model is listed with, or which ones to load: a file, a URL or a
-            name such as ``mmdia://NAME``. They are read without running code;
-            see :func:`mmdia.checkpoints.read_file`. Defaults to False.
-        device (str, optional): Where to put it. Defaults to the CPU.
+            model is listed with, or that its config names as ``load_from``; or
+            which ones to load: a file, a URL or a name such as
+            ``mmdia://NAME``. They are read without running code; see
+            :func:`mmdia.checkpoints.read_file`. Defaults to False.
+        device (str | torch.device, optional): Where to put it. Defaults to the
+            CPU.
         **overrides: Changes of the model's config, such as
             ``backbone=dict(depth=101)``.
 
@@ -74,27 +105,19 @@ def get_model(
         BaseModel: The model, in evaluation mode.
 
     Raises:
+        FileNotFoundError: If there is no such config.
         TypeError: If an argument is of a wrong type.
         ValueError: If there is no such model or device, or it is to be
             pretrained and has no weights yet.
     """
-    check_type('name', name, str)
+    check_type('model', model, str, Path, Config)
     check_type('pretrained', pretrained, bool, str, Path)
     check_device(device)
-    entries = {entry['Name']: entry for entry in model_entries()}
-    if '::' in name:
-        cfg = get_config(name)
-        name = Path(name).stem
-    elif name in entries:
-        cfg = Config.fromfile(config_path(entries[name]))
-    else:
-        close = ', '.join(get_close_matches(name, entries)) or 'none'
-        raise ValueError(
-            f'there is no model {name!r}; close matches: {close}; list_models() lists all'
-        )
+    cfg, entry = find_config(model)
     if pretrained is True:
-        pretrained = weights_name(entries.get(name, {}))
+        pretrained = weights_name(entry) or cfg.get('load_from')
         if pretrained is None:
+            name = entry.get('Name') or getattr(cfg, 'filename', None) or 'the config'
             raise ValueError(
                 f'pretrained=True: {name} has no weights yet; '
                 'give a file, a URL or a name such as mmdia://NAME'
@@ -108,5 +131,5 @@ def get_model(
             return init_detector(cfg, weights, device=device or 'cpu', cfg_options=options)
         from mmpretrain import get_model as get_classifier
 
-        source = name if name in entries else cfg
+        source = entry['Name'] if entry else cfg
         return get_classifier(source, weights or False, device=device, **overrides)

@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 
 from mmdia.checkpoints import load_safely
 from mmdia.checkpoints.reader import TRUST
+from mmdia.utils.configs import named_configs
 
 from .launch import start_cpu_processes
 
@@ -95,7 +96,8 @@ def load_config(path: str) -> Config:
     """Read a config file.
 
     Args:
-        path (str): The file, or an address such as ``mmdet::NAME`` of one of a library.
+        path (str): The file, an address such as ``mmdet::NAME`` of one of a library, or the
+            name of a config of this package.
 
     Returns:
         Config: The config.
@@ -104,7 +106,7 @@ def load_config(path: str) -> Config:
         SystemExit: If it cannot be read, or is not a config.
     """
     try:
-        return Config.fromfile(path)
+        return Config.fromfile(named_configs().get(path, path))
     except RecursionError as error:
         raise SystemExit(f'config {path} cannot be read: its _base_ leads back to it') from error
     except Exception as error:  # configs are Python, and fail in every way

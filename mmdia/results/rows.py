@@ -9,7 +9,8 @@ from typing import List, Optional, Union
 
 from mmengine.config import Config, DictAction
 
-CONFIGS = Path(__file__).parents[1] / '.mim' / 'configs'
+from mmdia.utils.configs import CONFIGS
+
 TABLE = CONFIGS / 'rows.csv'
 
 

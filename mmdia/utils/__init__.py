@@ -1,3 +1,4 @@
+from .setup_env import register_all_modules
 from .validation import (
     check_bool,
     check_bools,
@@ -22,4 +23,5 @@ __all__ = [
     'check_layer_cfg',
     'check_rate',
     'check_type',
+    'register_all_modules',
 ]

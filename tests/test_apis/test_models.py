@@ -8,11 +8,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import cv2
+import mmengine.hub
 import mmpretrain
 import numpy as np
 import pytest
 import torch
 from mmdet.apis import DetInferencer, inference_detector, init_detector
+from mmengine.config import Config
 from mmengine.fileio import dump
 from mmengine.hub import get_config
 from mmengine.infer.infer import BaseInferencer
@@ -27,6 +29,7 @@ from mmdia.models import ResNet
 from ..test_checkpoints.test_reader import Call
 
 ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / 'configs'
 CLASSIFIER = 'dia-resnet50_8xb32_in1k'
 DETECTOR = 'faster-rcnn_dia-r50_fpn_1x_coco'
 # Arguments that make them small.
@@ -91,6 +94,52 @@ def test_get_model_of_any_config():
     assert model.head.num_classes == 7
     with pytest.raises(FileNotFoundError, match=r'nothing\.py'):
         get_model('mmdia::dia/nothing.py')
+
+
+@pytest.mark.parametrize(
+    'model',
+    (
+        'dia-resnet18-w16_b128-20e_cifar100',
+        'mmdia::small/dia-resnet18-w16_b128-20e_cifar100.py',
+        str(CONFIGS / 'small/dia-resnet18-w16_b128-20e_cifar100.py'),
+        CONFIGS / 'small/dia-resnet18-w16_b128-20e_cifar100.py',
+        Config.fromfile(CONFIGS / 'small/dia-resnet18-w16_b128-20e_cifar100.py'),
+        'faster-rcnn_dia-resnet18-w16_fpn_10e_bccd',
+    ),
+    ids=lambda model: type(model).__name__,
+)
+def test_whatever_names_a_model(model):
+    backbone = get_model(model, backbone=dict(interaction=dict(ratio=8))).backbone
+    assert backbone.layer1.interaction.cell.ratio == 8
+    if isinstance(model, Config):
+        assert model.model.backbone.interaction.ratio == 4  # untouched
+
+
+def test_models_of_other_libraries():
+    model = get_model('mmpretrain::resnet/resnet18_8xb16_cifar10.py')
+    assert type(model.backbone).__name__ == 'ResNet_CIFAR'
+    model = get_model('mmdet::retinanet/retinanet_r18_fpn_1x_coco.py')
+    assert type(model).__name__ == 'RetinaNet'
+
+
+def test_weights_that_a_config_names(tmp_path):
+    model = get_model('dia-resnet18-w16_b128-20e_cifar100')
+    state = {key: value + 1 for key, value in model.state_dict().items()}
+    torch.save(dict(state_dict=state), tmp_path / 'a.pth')
+    cfg = Config.fromfile(CONFIGS / 'small/dia-resnet18-w16_b128-20e_cifar100.py')
+    with pytest.raises(ValueError, match='has no weights yet'):
+        get_model(cfg, pretrained=True)
+    cfg.load_from = str(tmp_path / 'a.pth')
+    other = get_model(cfg, pretrained=True)
+    assert all(torch.equal(value, state[key]) for key, value in other.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    'name', ('mmdia::dia/dia-resnet50_8xb32_in1k.py', 'mmdia::dia/retinanet_dia-r50_fpn_1x_coco.py')
+)
+def test_get_model_of_mmengine(name):
+    backbone = mmengine.hub.get_model(name).backbone
+    assert isinstance(backbone, ResNet) and 'layer4.interaction' in dict(backbone.named_modules())
 
 
 def test_detectors_keep_where_they_start():
