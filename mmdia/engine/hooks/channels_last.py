@@ -46,5 +46,5 @@ class ChannelsLastHook(Hook):
 
     def after_run(self, runner: Runner) -> None:
         """Convert images no more."""
-        for handle in self.handles:
-            handle.remove()
+        while self.handles:
+            self.handles.pop().remove()
