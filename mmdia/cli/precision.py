@@ -24,7 +24,7 @@ def amp_dtype(cfg: Config) -> str:
     """
     device = get_device()
     if device == 'mps':
-        raise SystemExit('--amp: needs a GPU of CUDA or a CPU, MMEngine knows none on mps')
+        raise SystemExit('--amp: needs a CPU, or a GPU other than mps')
     wrapper = cfg.get('optim_wrapper') or {}
     on_cpu = device == 'cpu'
     default = 'bfloat16' if on_cpu or is_type(wrapper, BFloat16OptimWrapper) else 'float16'
