@@ -24,7 +24,7 @@ from mmdia.models import (
     WideResNet,
 )
 from mmdia.models.utils import registered_names
-from mmdia.registry import DATASETS, HOOKS, MODELS
+from mmdia.registry import DATASETS, HOOKS, MODELS, OPTIM_WRAPPERS
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / 'docs').glob('*.md'))
@@ -118,7 +118,7 @@ def named_types(path):
 
 @by_path
 def test_types_are_registered(path):
-    registries = (MODELS, DATASETS, HOOKS)
+    registries = (MODELS, DATASETS, HOOKS, OPTIM_WRAPPERS)
     for registry in registries:
         registry.import_from_location()
     # The example registers its own.

@@ -143,9 +143,19 @@ def read_config(args: Namespace) -> Config:
         raise SystemExit(f'--cfg-options do not fit {args.config}: {error}') from error
     set_loader_options(cfg, args.no_pin_memory, args.no_persistent_workers)
     if args.channels_last:
-        hooks = dict(cfg.get('default_hooks') or {})
-        cfg.default_hooks = dict(hooks, channels_last=dict(type='mmdia.ChannelsLastHook'))
+        add_hook(cfg, 'channels_last', 'mmdia.ChannelsLastHook')
     return cfg
+
+
+def add_hook(cfg: Config, name: str, kind: str) -> None:
+    """Add a hook without options to the default hooks of a config.
+
+    Args:
+        cfg (Config): The config to change.
+        name (str): Name among the default hooks.
+        kind (str): Type of the hook.
+    """
+    cfg.default_hooks = dict(cfg.get('default_hooks') or {}, **{name: dict(type=kind)})
 
 
 def data_loaders(cfg: Config) -> Iterator[ConfigDict]:

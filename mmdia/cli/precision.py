@@ -6,6 +6,7 @@ from mmengine.device import get_device
 
 from mmdia.engine import BFloat16OptimWrapper
 
+from .command_line import add_hook
 from .resume import is_type
 
 
@@ -23,7 +24,7 @@ def amp_dtype(cfg: Config) -> str:
     """
     device = get_device()
     if device == 'mps':
-        raise SystemExit('--amp: needs a GPU of CUDA or a CPU, MMEngine knows none on mps')
+        raise SystemExit('--amp: needs a CPU, or a GPU other than mps')
     wrapper = cfg.get('optim_wrapper') or {}
     on_cpu = device == 'cpu'
     default = 'bfloat16' if on_cpu or is_type(wrapper, BFloat16OptimWrapper) else 'float16'
@@ -40,12 +41,13 @@ def evaluate_in_amp(cfg: Config, loop: str) -> None:
         cfg (Config): A complete config.
         loop (str): ``'val_cfg'`` or ``'test_cfg'``.
     """
-    if cfg.get(loop) is None:
-        return
-    cfg[loop].fp16 = True
-    if amp_dtype(cfg) == 'bfloat16' and get_device() == 'cuda':
-        # MMEngine's loops compute in the default dtype.
-        torch.set_autocast_dtype('cuda', torch.bfloat16)
+    if amp_dtype(cfg) == 'bfloat16':
+        add_hook(cfg, 'heads', 'mmdia.SinglePrecisionHeadsHook')
+        if get_device() == 'cuda':
+            # MMEngine's loops compute in the default dtype.
+            torch.set_autocast_dtype('cuda', torch.bfloat16)
+    if cfg.get(loop) is not None:
+        cfg[loop].fp16 = True
 
 
 def train_in_amp(cfg: Config) -> None:
@@ -54,7 +56,6 @@ def train_in_amp(cfg: Config) -> None:
     Args:
         cfg (Config): A complete config.
     """
-    amp_dtype(cfg)  # which may be refused
     evaluate_in_amp(cfg, 'val_cfg')
     wrapper = cfg.optim_wrapper
     if is_type(wrapper, BFloat16OptimWrapper):

@@ -103,22 +103,30 @@ def assert_equal(a, b, name=''):
 
 
 @pytest.mark.parametrize(
-    ('text', 'last', 'stop_after', 'number'),
+    ('text', 'options', 'last', 'stop_after', 'number'),
     (
         # 38 images are 5 batches: in the middle of the second epoch.
-        (CLASSIFICATION.replace('WORKERS', '1'), 'epoch_3.pth', 6, signal.SIGINT),
+        (CLASSIFICATION.replace('WORKERS', '1'), (), 'epoch_3.pth', 6, signal.SIGINT),
         # A step every 4 batches: the second is in the next epoch.
-        (CLASSIFICATION.replace('WORKERS', '0') + ACCUMULATE, 'epoch_3.pth', 4, signal.SIGTERM),
-        (DETECTION, 'epoch_2.pth', 4, signal.SIGTERM),
+        (
+            CLASSIFICATION.replace('WORKERS', '0') + ACCUMULATE,
+            ('--amp', '--channels-last'),
+            'epoch_3.pth',
+            4,
+            signal.SIGTERM,
+        ),
+        (DETECTION, (), 'epoch_2.pth', 4, signal.SIGTERM),
     ),
-    ids=('workers', 'accumulation', 'detection'),
+    ids=('workers', 'accumulation in mixed precision', 'detection'),
 )
-def test_resumed_run_ends_as_an_uninterrupted_one(text, last, stop_after, number, train, tmp_path):
+def test_resumed_run_ends_as_an_uninterrupted_one(
+    text, options, last, stop_after, number, train, tmp_path
+):
     text += '\nrandomness = dict(seed=3)\n'
-    whole = train(text, 'whole')
+    whole = train(text, 'whole', *options)
     assert whole.returncode == 0, whole.stderr[-3000:]
 
-    stopped = train(text, 'parts', stop_after=stop_after, stop_signal=number)
+    stopped = train(text, 'parts', *options, stop_after=stop_after, stop_signal=number)
     assert stopped.returncode == 128 + number, stopped.stderr[-3000:]
     assert 'Traceback' not in stopped.stderr
     output = stopped.stdout + stopped.stderr
@@ -128,7 +136,7 @@ def test_resumed_run_ends_as_an_uninterrupted_one(text, last, stop_after, number
     ].endswith('--resume')
     assert not (tmp_path / 'parts' / last).exists()
 
-    resumed = train(text, 'parts', '--resume')
+    resumed = train(text, 'parts', *options, '--resume')
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     assert 'gradient of some iterations is lost' not in resumed.stdout + resumed.stderr
     expected, found = (load(tmp_path / name / last) for name in ('whole', 'parts'))

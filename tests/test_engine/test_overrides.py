@@ -20,7 +20,7 @@ from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch.nn import SyncBatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from mmdia.cli import command_line
+from mmdia.cli import command_line, precision
 from mmdia.registry import MODELS
 
 from ..helpers import INTERACTIONS, SLIM, randomize, slim_resnet
@@ -111,19 +111,27 @@ def check_average(runner):
     assert averaged(runner).steps == 4 and averaged(runner).momentum == 0.0002
 
 
-def check_float16(runner):
-    assert runner.optim_wrapper.cast_dtype is None and runner.optim_wrapper.loss_scaler.is_enabled()
-    check_finite(runner)
+def check_mixed_precision(runner):
+    check_dtype(runner, 'float16' if GPUS else 'bfloat16')
 
 
 def check_bfloat16(runner):
-    assert runner.optim_wrapper.cast_dtype == torch.bfloat16
-    check_finite(runner)
+    check_dtype(runner, 'bfloat16')
 
 
-def check_finite(runner):
-    assert type(runner.optim_wrapper).__name__ == 'AmpOptimWrapper'
+def check_dtype(runner, dtype):
+    wrapper = runner.optim_wrapper
+    assert type(wrapper).__name__ == ('AmpOptimWrapper' if GPUS else 'BFloat16OptimWrapper')
+    with wrapper.optim_context(runner.model):
+        assert torch.get_autocast_dtype('cuda' if GPUS else 'cpu') == getattr(torch, dtype)
+    assert runner.val_loop is None or runner.val_loop.fp16
+    assert all(p.dtype == torch.float32 for p in runner.model.parameters())
     assert all(torch.isfinite(p).all() for p in runner.model.parameters())
+
+
+def check_channels_last(runner):
+    weights = [p for p in runner.model.parameters() if p.dim() == 4 and min(p.shape[1:]) > 1]
+    assert weights and all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
 
 
 def check_synchronized(runner):
@@ -148,46 +156,60 @@ def check_compiled(runner):
 EFFECTS = {
     'Gradient accumulation': check_accumulation,
     'Moving average of the weights': check_average,
-    'Mixed precision, float16': check_float16,
+    'Mixed precision': check_mixed_precision,
     'Mixed precision, bfloat16': check_bfloat16,
+    'Channels innermost in memory': check_channels_last,
     'Synchronized norms': check_synchronized,
     'Synchronized norms of the backbone': check_synchronized_backbone,
     'Compiled backbone': check_compiled,
 }
-HALF = [what for what, line in LINES.items() if '--amp' in line]
 
 
 def test_every_line_has_an_effect():
     assert list(LINES) == list(EFFECTS)
 
 
-@pytest.mark.parametrize('what', [what for what in LINES if what not in HALF])
+@pytest.fixture(autouse=True)
+def autocast_dtype():
+    # The tools set it for their process.
+    if not GPUS:
+        yield
+        return
+    before = torch.get_autocast_dtype('cuda')
+    yield
+    torch.set_autocast_dtype('cuda', before)
+
+
+@pytest.mark.parametrize('what', LINES)
 def test_line(what, run):
     EFFECTS[what](run(DIGITS, *LINES[what], *EXTRA.get(what, ())))
 
 
-@pytest.mark.skipif(not GPUS, reason='mixed precision needs a GPU')
+@pytest.mark.skipif(not GPUS, reason='float16 needs a GPU')
+def test_float16_detector(run):
+    check_mixed_precision(run(SHAPES, *LINES['Mixed precision'], '--no-validate'))
+
+
 @pytest.mark.parametrize(
-    ('what', 'task'),
-    [*((what, DIGITS) for what in HALF), (HALF[0], SHAPES)],
-    ids=('float16', 'bfloat16', 'float16 detector'),
+    ('device', 'dtype', 'message'),
+    (
+        ('cpu', 'float16', 'optim_wrapper.dtype must be bfloat16 on a CPU, got float16'),
+        ('mps', 'bfloat16', 'needs a CPU, or a GPU other than mps'),
+    ),
 )
-def test_mixed_precision(what, task, run):
-    EFFECTS[what](run(task, *LINES[what], '--no-validate'))
-
-
-@pytest.mark.skipif(GPUS > 0, reason='this is what happens without a GPU')
-@pytest.mark.parametrize('what', HALF)
-def test_mixed_precision_without_a_gpu(what, run, tmp_path):
-    with pytest.raises(SystemExit, match='--amp: training in mixed precision needs a GPU'):
-        run(DIGITS, *LINES[what])
-    assert not (tmp_path / 'run').exists()
+def test_mixed_precision_that_a_device_lacks(device, dtype, message, monkeypatch):
+    monkeypatch.setattr(precision, 'get_device', lambda: device)
+    cfg = Config(dict(optim_wrapper=dict(type='OptimWrapper', dtype=dtype), val_cfg={}))
+    with pytest.raises(SystemExit, match=f'--amp: {message}'):
+        precision.train_in_amp(cfg)
+    assert cfg.optim_wrapper.type == 'OptimWrapper' and cfg.val_cfg == {}
 
 
 def test_lines_go_together_in_a_detector(run):
-    together = [what for what in LINES if what not in HALF]
+    # Mixed precision is with bfloat16 then.
+    together = [what for what in LINES if what != 'Mixed precision']
     options = [word for what in together for word in (*LINES[what], *EXTRA.get(what, ()))]
-    runner = run(SHAPES, *options, '--no-validate')
+    runner = run(SHAPES, *options)
     for what in together:
         EFFECTS[what](runner)
 
@@ -226,21 +248,35 @@ def test_evaluation_takes_the_same_lines(run, tmp_path):
     ]
     run(DIGITS, *options)
     checkpoint = tmp_path / 'run' / 'epoch_1.pth'
-    runner = run(DIGITS, *options, '--amp', tool='test.py', checkpoint=[checkpoint])
+    runner = run(
+        DIGITS, *options, '--amp', '--channels-last', tool='test.py', checkpoint=[checkpoint]
+    )
+    assert runner.test_loop.fp16
+    check_channels_last(runner)
     evaluated = averaged(runner).module.state_dict()
     saved = load(checkpoint)['state_dict']
     assert saved.keys() == evaluated.keys()
     assert all(torch.equal(saved[name], evaluated[name]) for name in saved)
 
 
-def test_configs_of_the_page(tmp_path):
-    together, appended = CONFIGS
+def test_configs_of_the_page(tmp_path, monkeypatch):
+    together, precise, appended = CONFIGS
     (tmp_path / 'config.py').write_text(together)
     cfg = Config.fromfile(tmp_path / 'config.py')
     assert cfg.optim_wrapper.accumulative_counts == 4 and cfg.optim_wrapper.optimizer.type == 'SGD'
     hooks = {name: hook.type for name, hook in cfg.default_hooks.items()}
     assert (hooks['ema'], hooks['compile']) == ('EMAHook', 'mmdia.CompileBackboneHook')
     assert hooks['logger'] == 'LoggerHook'
+
+    (tmp_path / 'config.py').write_text(precise)
+    by_config = Config.fromfile(tmp_path / 'config.py')
+    (tmp_path / 'config.py').write_text(precise.split('\n\n')[0])
+    by_options = Config.fromfile(tmp_path / 'config.py')
+    command_line.add_hook(by_options, 'channels_last', 'mmdia.ChannelsLastHook')
+    monkeypatch.setattr(precision, 'get_device', lambda: 'cpu')
+    precision.train_in_amp(by_options)
+    precision.evaluate_in_amp(by_options, 'test_cfg')
+    assert by_config.to_dict() == by_options.to_dict()
 
     (tmp_path / 'base.py').write_text("custom_hooks = [dict(type='SyncBuffersHook')]")
     (tmp_path / 'config.py').write_text(f"_base_ = 'base.py'\n{appended}")

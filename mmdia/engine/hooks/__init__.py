@@ -1,6 +1,7 @@
 from .channels_last import ChannelsLastHook
 from .checkpoint import DurableCheckpointHook
 from .compile import CompileBackboneHook
+from .heads import SinglePrecisionHeadsHook
 from .interruption import InterruptionHook
 
 __all__ = [
@@ -8,4 +9,5 @@ __all__ = [
     'CompileBackboneHook',
     'DurableCheckpointHook',
     'InterruptionHook',
+    'SinglePrecisionHeadsHook',
 ]

@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseDataPreprocessor
 from mmengine.runner import Runner
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from mmdia.registry import HOOKS
 
@@ -37,7 +38,10 @@ class ChannelsLastHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Convert the weights, and from now on the images."""
-        runner.model.to(memory_format=torch.channels_last)
+        model = runner.model.to(memory_format=torch.channels_last)
+        if isinstance(model, DistributedDataParallel):
+            # Its buckets of gradients have the memory format of the weights it was built with.
+            runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model.module)
         self.handles = [
             module.register_forward_hook(images_to_channels_last)
             for module in runner.model.modules()
@@ -46,5 +50,5 @@ class ChannelsLastHook(Hook):
 
     def after_run(self, runner: Runner) -> None:
         """Convert images no more."""
-        for handle in self.handles:
-            handle.remove()
+        while self.handles:
+            self.handles.pop().remove()

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from ..utils import as_factor, scale_channels, sum_pixels
-from .eager import is_eager
+from ..utils.eager import is_eager
 from .normalization import Source, source_of
 
 

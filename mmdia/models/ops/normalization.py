@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .eager import is_eager, is_unobserved
+from ..utils.eager import is_eager, is_unobserved
 
 FORWARD = nn.BatchNorm2d.forward
 

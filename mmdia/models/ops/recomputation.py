@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.autograd.graph import saved_tensors_hooks
 
-from .eager import is_unobserved
+from ..utils.eager import is_unobserved
 from .normalization import Source, source_of
 
 

@@ -5,6 +5,9 @@ from typing import ContextManager
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+
+from .eager import is_eager
 
 
 def is_autocast_on(device: str) -> bool:
@@ -53,6 +56,25 @@ def like_parameters(module: nn.Module, x: Tensor) -> Tensor:
     return x
 
 
+class PixelSum(torch.autograd.Function):
+    """Sum over height and width of a map in half precision.
+
+    What autograd does, but the gradient is not written as a whole map, and in another
+    memory format than that of ``x``.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
+        """Compute the sum; see :func:`sum_pixels`."""
+        ctx.like = torch.empty_like(x, device='meta')
+        return x.sum((2, 3), dtype=single_or_double(x))
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad: Tensor) -> Tensor:
+        """Give every pixel the gradient of its sum."""
+        return as_factor(grad, ctx.like).expand(ctx.like.shape)
+
+
 def sum_pixels(x: Tensor) -> Tensor:
     """Sum over height and width, in single precision or better.
 
@@ -65,6 +87,8 @@ def sum_pixels(x: Tensor) -> Tensor:
         Tensor: Sums of shape (N, C), in single precision, or in double
         precision where ``x`` is.
     """
+    if torch.is_grad_enabled() and is_eager(x) and x.element_size() < 4:
+        return PixelSum.apply(x)
     return x.sum((2, 3), dtype=single_or_double(x))
 
 
@@ -100,6 +124,20 @@ def repeat_entries(x: Tensor, times: int) -> Tensor:
     return (x[..., None] + x.new_zeros(times)).flatten(-2)
 
 
+def has_short_rows(x: Tensor) -> bool:
+    """Whether the channels of a pixel, innermost in memory, are fewer than fill a vector."""
+    return (
+        x.shape[1] * x.element_size() < 64
+        and x.is_contiguous(memory_format=torch.channels_last)
+        and not x.is_contiguous()
+    )
+
+
 def as_factor(gate: Tensor, x: Tensor) -> Tensor:
     """A gate of shape (N, C) or (N, 1) as a factor of a map: of its dtype, and four dimensions."""
-    return gate.to(x.dtype)[:, :, None, None]
+    factor = gate.to(x.dtype)[:, :, None, None]
+    if is_eager(x) and has_short_rows(x):
+        # CPUs loop over what both have in common in memory, so let that be a row of pixels.
+        factor = factor.expand(-1, x.shape[1], 1, x.shape[3])
+        return factor.contiguous(memory_format=torch.channels_last)
+    return factor

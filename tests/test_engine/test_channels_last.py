@@ -1,0 +1,111 @@
+"""Runs with channels innermost in memory, and in mixed precision with bfloat16."""
+
+import copy
+import warnings
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.distributed as dist
+from mmengine.optim import OptimWrapper
+from mmengine.registry import init_default_scope
+from mmpretrain.structures import DataSample
+from torch.nn.parallel import DistributedDataParallel
+
+from mmdia.engine import BFloat16OptimWrapper, ChannelsLastHook, SinglePrecisionHeadsHook
+from mmdia.registry import MODELS
+
+CHANNELS_LAST = torch.channels_last
+
+
+@pytest.fixture
+def classifier():
+    init_default_scope('mmpretrain')
+    backbone = dict(type='mmdia.DIAResNet', depth=18, base_channels=8, stem_channels=8, ratio=4)
+    head = dict(type='LinearClsHead', num_classes=3, in_channels=64)
+    neck = dict(type='GlobalAveragePooling')
+    torch.manual_seed(0)
+    return MODELS.build(dict(type='ImageClassifier', backbone=backbone, neck=neck, head=head))
+
+
+def run_hooks(model, *hooks):
+    runner = SimpleNamespace(model=model, cfg={})
+    runner.wrap_model = lambda cfg, model: DistributedDataParallel(model)
+    for hook in hooks:
+        hook.before_run(runner)
+    return runner.model
+
+
+@pytest.fixture
+def data():
+    samples = [DataSample().set_gt_label(i) for i in range(3)]
+    return dict(inputs=torch.rand(3, 3, 64, 64), data_samples=samples)
+
+
+def optimize(model, kind, **options):
+    return kind(torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9), **options)
+
+
+def test_maps_of_a_training_step(classifier, data):
+    heads, channels_last = SinglePrecisionHeadsHook(), ChannelsLastHook()
+    run_hooks(classifier, heads, channels_last)
+    seen = {}
+
+    def see(name):
+        return lambda module, args, out: seen.update({name: (args[0], out)})
+
+    backbone = classifier.backbone
+    for name, module in dict(
+        stem=backbone.conv1, conv=backbone.layer1[1].conv1, fc=classifier.head.fc
+    ).items():
+        module.register_forward_hook(see(name))
+    losses = classifier.train_step(data, optimize(classifier, BFloat16OptimWrapper))
+    assert losses['loss'].dtype == torch.float32
+    images, stem = seen['stem']
+    assert (images.dtype, stem.dtype) == (torch.float32, torch.bfloat16)
+    for x in (images, stem, *seen['conv']):
+        assert x.is_contiguous(memory_format=CHANNELS_LAST) and not x.is_contiguous()
+    assert {x.dtype for x in (*seen['conv'], seen['fc'][1])} == {torch.bfloat16}
+    for hook in (heads, channels_last):
+        hook.after_run(None)
+    assert classifier.data_preprocessor(data, True)['inputs'].is_contiguous()
+
+
+def test_training_is_close_to_single_precision(classifier, data):
+    other = copy.deepcopy(classifier)
+    run_hooks(classifier, ChannelsLastHook(), SinglePrecisionHeadsHook())
+    optimizer = optimize(classifier, BFloat16OptimWrapper, clip_grad=dict(max_norm=1))
+    expected = optimize(other, OptimWrapper, clip_grad=dict(max_norm=1))
+    for _ in range(2):
+        found = classifier.train_step(data, optimizer)['loss']
+        torch.testing.assert_close(
+            found, other.train_step(data, expected)['loss'], rtol=0.02, atol=0.02
+        )
+    with torch.autocast('cpu', torch.bfloat16):
+        found = classifier.val_step(data)
+    for sample, exact in zip(found, other.val_step(data)):
+        assert sample.pred_score.dtype == torch.float32
+        torch.testing.assert_close(sample.pred_score, exact.pred_score, rtol=0, atol=0.03)
+
+
+def test_accumulated_gradients_take_one_step(classifier, data):
+    optimizer = optimize(classifier, BFloat16OptimWrapper, accumulative_counts=2)
+    before = classifier.head.fc.weight.clone()
+    classifier.train_step(data, optimizer)
+    assert torch.equal(before, classifier.head.fc.weight)
+    classifier.train_step(data, optimizer)
+    assert not torch.equal(before, classifier.head.fc.weight)
+
+
+def test_distributed_gradients_have_the_format_of_the_weights(classifier, data):
+    dist.init_process_group('gloo', store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        model = run_hooks(DistributedDataParallel(classifier), ChannelsLastHook())
+        assert model.module is classifier
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')  # PyTorch's, of strides that do not match
+            data = classifier.data_preprocessor(data, True)
+            model(**data, mode='loss')['loss'].backward()
+        assert classifier.backbone.conv1.weight.grad.is_contiguous(memory_format=CHANNELS_LAST)
+    finally:
+        dist.destroy_process_group()
