@@ -1,8 +1,10 @@
 """The methods of the papers under the names that their users know."""
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 from mmdia.registry import MODELS
+from mmdia.utils import check_type
+from mmdia.utils.validation import registered_type
 
 from .resnet import ResNet
 
@@ -12,7 +14,14 @@ class NamedResNet(ResNet):
 
     Args:
         depth (int): Depth, one of 18, 34, 50, 101, 152.
+        interaction (dict, optional): Arguments of the interaction, as for
+            :class:`ResNet`; those given alone come before them. Defaults to
+            None.
         **kwargs: Arguments of the interaction, and of :class:`ResNet`.
+
+    Raises:
+        TypeError: If an argument is of a wrong type.
+        ValueError: If ``interaction`` is of another type than the network's.
 
     Attributes:
         interaction_type (str): The registered name of the interaction.
@@ -23,10 +32,19 @@ class NamedResNet(ResNet):
     interaction_type: str
     interaction_arguments: Tuple[str, ...]
 
-    def __init__(self, depth: int, **kwargs) -> None:
+    def __init__(self, depth: int, interaction: Optional[dict] = None, **kwargs) -> None:
+        check_type('interaction', interaction, dict, type(None))
+        given = dict(interaction or {})
+        kind = given.setdefault('type', self.interaction_type)
+        if registered_type(MODELS, kind) is not registered_type(MODELS, self.interaction_type):
+            raise ValueError(
+                f'interaction of mmdia.{type(self).__name__} must be of type '
+                f"{self.interaction_type}, got {kind}; write type='mmdia.ResNet' for another one, "
+                'or interaction=dict(_delete_=True) to drop what a base config has'
+            )
         names = [name for name in self.interaction_arguments if name in kwargs]
-        interaction = {name: kwargs.pop(name) for name in names}
-        super().__init__(depth, dict(type=self.interaction_type, **interaction), **kwargs)
+        given.update((name, kwargs.pop(name)) for name in names)
+        super().__init__(depth, given, **kwargs)
 
 
 @MODELS.register_module()
