@@ -12,6 +12,7 @@ model = dict(
         base_channels=16,
         strides=(2, 2, 2, 2),
         out_indices=(1, 2, 3),
+        norm_eval=False,
         small_stem=True,
         ratio=4,
         identity_init=True,
