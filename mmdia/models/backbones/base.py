@@ -8,7 +8,14 @@ from mmengine.model import BaseModule, PretrainedInit
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 
-from mmdia.utils import check_bool, check_bools, check_init_cfg, check_int, check_ints
+from mmdia.utils import (
+    check_bool,
+    check_bools,
+    check_choice,
+    check_init_cfg,
+    check_int,
+    check_ints,
+)
 
 from ..interactions import (
     PLAIN,
@@ -33,6 +40,7 @@ def without_own_arguments(init_cfg: Any) -> Any:
     if isinstance(init_cfg, list):
         return [without_own_arguments(cfg) for cfg in init_cfg]
     if isinstance(init_cfg, dict) and is_pretrained(init_cfg):
+        check_choice('first_conv', init_cfg.get('first_conv', 'load'), ('load', 'adapt', 'skip'))
         return {key: value for key, value in init_cfg.items() if key != 'first_conv'}
     return init_cfg
 
@@ -70,6 +78,8 @@ class ResidualBackbone(BaseModule):
         ValueError: If ``out_indices`` or ``frozen_stages`` are not stages.
     """
 
+    # Whether the linear layers of interactions start with biases of zero.
+    zero_linear_biases = False
     default_init_cfg = [
         dict(type='Kaiming', layer='Conv2d'),
         dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
@@ -240,6 +250,10 @@ class ResidualBackbone(BaseModule):
             super().init_weights()
         finally:
             self.init_cfg = given
+        if self.zero_linear_biases:
+            for module in self.modules():
+                if isinstance(module, nn.Linear) and module.bias is not None:
+                    nn.init.zeros_(module.bias)
         for cfg in pretrained:
             args = {k: v for k, v in cfg.items() if k != 'type'}
             loaded = load_pretrained(self, **args, additions=self.additions())

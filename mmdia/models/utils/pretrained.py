@@ -11,7 +11,6 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from mmdia.checkpoints.loader import check_content, weights_in
-from mmdia.utils import check_choice
 
 from .trunk_names import our_names
 
@@ -181,7 +180,6 @@ def load_pretrained(
             or of a partly present addition is missing, or any has another
             shape; the backbone is then unchanged.
     """
-    check_choice('first_conv', first_conv, ('load', 'adapt', 'skip'))
     own = backbone.state_dict()
     state = our_names(read_backbone_state(checkpoint, prefix, map_location), own)
     (first,) = [key for key in FIRST_CONVS if key in own] or [None]
