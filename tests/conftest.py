@@ -7,6 +7,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from mmengine.runner import checkpoint
 
 
@@ -14,6 +15,12 @@ from mmengine.runner import checkpoint
 def reproducible() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def default_scope(monkeypatch) -> None:
+    """Runs and configs set one for the process, and some defaults of backbones depend on it."""
+    monkeypatch.setattr(DefaultScope, '_instance_dict', type(DefaultScope._instance_dict)())
 
 
 @pytest.fixture(autouse=True)

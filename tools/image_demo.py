@@ -18,7 +18,7 @@ from mmdia.checkpoints.loader import PREFIX
 from mmdia.cli.command_line import add_trust_argument, load_config, protect
 from mmdia.cli.weights import check_weights
 from mmdia.models.utils import read_checkpoint
-from mmdia.utils.configs import is_detection
+from mmdia.utils.configs import is_detection, scope_of
 
 IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp')
 VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
@@ -108,7 +108,7 @@ def main() -> None:
     cfg = load_config(args.config)
     if cfg.get('model') is None:
         raise SystemExit(f'config {args.config} has no model')
-    init_default_scope(cfg.default_scope)
+    init_default_scope(scope_of(cfg))
     if is_detection(cfg):
         from mmdet.apis import DetInferencer
 

@@ -105,8 +105,10 @@ def augment_tests(cfg: Config) -> None:
     dataset = cfg.test_dataloader.dataset
     while 'dataset' in dataset:
         dataset = dataset.dataset
+    # With their scopes, since a config that gives classes may have none.
+    library = 'mmdet' if is_detection(cfg) else 'mmpretrain'
     if 'tta_pipeline' not in cfg:
-        flips = [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)]
+        flips = [dict(type=f'{library}.RandomFlip', prob=prob) for prob in (1.0, 0.0)]
         pack = deepcopy(dataset.pipeline[-1])
         if 'meta_keys' in pack:
             pack.meta_keys = tuple(dict.fromkeys((*pack.meta_keys, 'flip', 'flip_direction')))
@@ -115,9 +117,9 @@ def augment_tests(cfg: Config) -> None:
     if 'tta_model' not in cfg:
         nms = dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)
         cfg.tta_model = (
-            dict(type='DetTTAModel', tta_cfg=nms)
+            dict(type='mmdet.DetTTAModel', tta_cfg=nms)
             if is_detection(cfg)
-            else dict(type='AverageClsScoreTTA')
+            else dict(type='mmpretrain.AverageClsScoreTTA')
         )
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
     dataset.pipeline = cfg.tta_pipeline

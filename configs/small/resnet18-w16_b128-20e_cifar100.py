@@ -6,7 +6,9 @@ _base_ = [
 
 model = dict(
     type='ImageClassifier',
-    backbone=dict(type='mmdia.ResNet', depth=18, base_channels=16, small_stem=True),
+    backbone=dict(
+        type='mmdia.ResNet', depth=18, stem_channels=16, base_channels=16, small_stem=True
+    ),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(
         type='LinearClsHead', num_classes=100, in_channels=128, loss=dict(type='CrossEntropyLoss')

@@ -68,7 +68,7 @@ def list_trunks() -> List[Checkpoint]:
             entry['Name'],
             tuple(entry['URLs']),
             read_hash(entry['Name'], entry['SHA256']),
-            entry['Top 1 Accuracy'],
+            entry.get('Top 1 Accuracy'),
             entry['Backbone'],
         )
         for entry in load(TRUNKS)['Trunks']

@@ -62,6 +62,19 @@ def find_file(address: str) -> Path:
     return path
 
 
+def weights_in(content: dict) -> dict:
+    """The weights in a checkpoint.
+
+    Args:
+        content (dict): What MMEngine saves, with a ``state_dict``; what many
+            training scripts save, with a ``model``; or the weights themselves.
+    """
+    for key in ('state_dict', 'model'):
+        if isinstance(content.get(key), dict):
+            return content[key]
+    return content
+
+
 def check_content(content: Any, address: str) -> None:
     """Check that there are weights where MMEngine looks for them.
 

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 
 from mmdia.checkpoints import load_safely
 from mmdia.checkpoints.reader import TRUST
-from mmdia.utils.configs import named_configs
+from mmdia.utils.configs import check_replaced, named_configs
 
 from .launch import start_cpu_processes
 
@@ -106,7 +106,9 @@ def load_config(path: str) -> Config:
         SystemExit: If it cannot be read, or is not a config.
     """
     try:
-        return Config.fromfile(named_configs().get(path, path))
+        cfg = Config.fromfile(named_configs().get(path, path))
+        check_replaced(cfg)
+        return cfg
     except RecursionError as error:
         raise SystemExit(f'config {path} cannot be read: its _base_ leads back to it') from error
     except Exception as error:  # configs are Python, and fail in every way

@@ -1,5 +1,6 @@
-"""Configs: which there are, and what they are for."""
+"""Configs: which there are, what they are for, and what they replace."""
 
+import re
 from pathlib import Path
 from typing import Dict
 
@@ -7,6 +8,16 @@ from mmengine.config import Config
 
 # Where the package keeps its configs, installed or not.
 CONFIGS = Path(__file__).parents[1] / '.mim' / 'configs'
+# What the types of other libraries stand for, which is lost where a config replaces them.
+REPLACED = dict(
+    ResNet_CIFAR=('small_stem',),
+    ResNetV1c=('deep_stem',),
+    ResNetV1d=('deep_stem', 'avg_down'),
+    ResNeXt=('groups',),
+    SEResNet=('interaction',),
+    SEResNeXt=('groups', 'interaction'),
+)
+OUR_RESNETS = ('mmdia.ResNet', 'mmdia.DIAResNet', 'mmdia.DLAResNet', 'mmdia.RLAResNet')
 
 
 def named_configs() -> Dict[str, Path]:
@@ -15,5 +26,38 @@ def named_configs() -> Dict[str, Path]:
 
 
 def is_detection(cfg: Config) -> bool:
-    """Whether a config is one of MMDetection, rather than of MMPretrain."""
+    """Whether a config is one of MMDetection, rather than of MMPretrain.
+
+    Its ``default_scope`` says so; where a config gives classes instead of names,
+    it needs none, and the class of the model does.
+    """
+    kind = (cfg.get('model') or {}).get('type')
+    if isinstance(kind, type):
+        return any(base.__module__.partition('.')[0] == 'mmdet' for base in kind.__mro__)
     return cfg.get('default_scope') == 'mmdet'
+
+
+def scope_of(cfg: Config) -> str:
+    """The default scope of a config, or that of the library whose classes it gives."""
+    return cfg.get('default_scope') or ('mmdet' if is_detection(cfg) else 'mmpretrain')
+
+
+def check_replaced(cfg: Config) -> None:
+    """Check that a backbone of ours is the same network as the one that it replaces.
+
+    Raises:
+        ValueError: If what was said by the type that it replaces is said nowhere.
+    """
+    backbone = (cfg.get('model') or {}).get('backbone') or {}
+    kind, text = backbone.get('type'), cfg.text or ''
+    if kind not in OUR_RESNETS or re.search(r'_delete_=True,\s*type=.mmdia\.', text):
+        return
+    known = {*backbone, *(() if kind == 'mmdia.ResNet' else ('interaction',))}
+    # The text of a config has that of all from which it inherits.
+    for name in re.findall(r'backbone=dict\(\s*type=[\'"](?:mm\w+\.)?(\w+)[\'"]', text):
+        missing = [argument for argument in REPLACED.get(name, ()) if argument not in known]
+        if missing:
+            raise ValueError(
+                f"{kind} in the place of {name} is another network: write type='mmdia.{name}' "
+                f'for the backbone, or say its {" and ".join(missing)}'
+            )

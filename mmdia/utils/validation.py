@@ -228,14 +228,15 @@ def check_init_cfg(name: str, cfg: Any) -> None:
 
     Args:
         name (str): The argument's name.
-        cfg (dict | list[dict], optional): The config given.
+        cfg (dict | list[dict], optional): The config given. An empty one
+            initializes nothing, as in MMEngine.
 
     Raises:
         TypeError: If it is neither a dict nor a list of dicts.
         ValueError: If there is no such initializer, or it takes no such arguments.
     """
     what = 'a dict whose type is a registered initializer, a list of such dicts, or None'
-    cfgs = [] if cfg is None else cfg if isinstance(cfg, list) else [cfg]
+    cfgs = [] if cfg in (None, {}) else cfg if isinstance(cfg, list) else [cfg]
     if not all(isinstance(entry, dict) for entry in cfgs):
         refuse(TypeError, name, what, cfg)
     for entry in cfgs:

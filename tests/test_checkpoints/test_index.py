@@ -26,10 +26,10 @@ def published_by(library):
 
 def test_names_are_unique():
     names = [trunk.name for trunk in list_trunks()]
-    assert len(TRUNKS) == len(names) == 28
+    assert len(TRUNKS) == len(names) == 36
     assert not set(names) & {entry['Name'] for entry in model_entries()}
     assert (
-        sum(len(published_by(library)) for library in ('torchvision', 'timm', 'mmpretrain')) == 28
+        sum(len(published_by(library)) for library in ('torchvision', 'timm', 'mmpretrain')) == 36
     )
 
 
@@ -67,7 +67,7 @@ def test_timm_says_the_same():
 def test_mmpretrain_says_the_same():
     mmpretrain = pytest.importorskip('mmpretrain')
     published = {}
-    for family in ('resnet', 'resnext'):
+    for family in ('resnet', 'resnext', 'seresnet'):
         path = Path(mmpretrain.__path__[0], '.mim', 'configs', family, 'metafile.yml')
         for entry in load(path)['Models']:
             published[entry['Weights'].rpartition('/')[2]] = entry

@@ -9,6 +9,8 @@ from typing import Any, Dict, Iterator
 import torch
 from torch import Tensor
 
+from mmdia.checkpoints.loader import weights_in
+
 KEPT_META = ('epoch', 'classes', 'CLASSES', 'dataset_meta')
 
 
@@ -27,7 +29,7 @@ def state_of(content: Dict[str, Any]) -> Dict[str, Tensor]:
     Raises:
         ValueError: If there are none.
     """
-    state = next((content[key] for key in ('state_dict', 'model') if key in content), content)
+    state = weights_in(content)
     if not (isinstance(state, dict) and state):
         raise ValueError('it holds no state dict')
     wrong = [key for key in state if not isinstance(key, str)]

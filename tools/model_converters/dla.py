@@ -13,7 +13,7 @@ from networks import (
     classifier,
     detector,
 )
-from trunks import cell_ratio, cifar_trunk, imagenet_trunk, reduction_ratio
+from trunks import any_trunk, cell_ratio, cifar_trunk, imagenet_trunk, reduction_ratio
 
 STEM = {'{stem}.{tensor}': '{stem}.{tensor}'}
 RESNET = {**STEM, 'layer{stage}.{block}.{layer}.{tensor}': 'layer{stage}.{block}.{layer}.{tensor}'}
@@ -81,16 +81,24 @@ def mrla_base(state: State) -> dict:
 
 
 def senet(state: State) -> dict:
-    """Config of the network with SE for CIFAR."""
-    attention = dict(type='mmdia.SE', ratio=reduction_ratio(state, '.mlp.0.weight'), bias=False)
+    """Config of the network with SE, for CIFAR or ImageNet."""
+    attention = dict(type='mmdia.SE', ratio=reduction_ratio(state, '.mlp.0.weight'))
+    if not any(key.endswith('.mlp.0.bias') for key in state):
+        attention.update(bias=False)
     interaction = dict(type='mmdia.BlockAttention', attention=attention)
-    return dict(cifar_trunk(state), interaction=interaction)
+    return dict(any_trunk(state), interaction=interaction)
 
 
 def ecanet(state: State) -> dict:
-    """Config of the network with ECA for CIFAR."""
-    interaction = dict(type='mmdia.BlockAttention', attention=dict(type='mmdia.ECA'))
-    return dict(cifar_trunk(state), interaction=interaction)
+    """Config of the network with ECA, for CIFAR or ImageNet."""
+    sizes = {
+        value.shape[-1] for key, value in state.items() if key.endswith('attentions.0.conv.weight')
+    }
+    attention = dict(type='mmdia.ECA')
+    if sizes == {3}:  # the default of the authors' layer, whatever the channels
+        attention.update(kernel_size=3)
+    interaction = dict(type='mmdia.BlockAttention', attention=attention)
+    return dict(any_trunk(state), interaction=interaction)
 
 
 def resnet_dla_l(state: State) -> dict:
@@ -117,7 +125,7 @@ NETWORKS = dict(
     dia_resnet=dianet.NETWORKS['dia_resnet'],
     senet=Network(classifier(SE_RESNET), senet),
     ecanet=Network(classifier(ECA_RESNET), ecanet),
-    resnet=Network(classifier(RESNET), cifar_trunk),
+    resnet=Network(classifier(RESNET), any_trunk),
     # The convolution's name is misspelled in this network alone.
     resnet_dla_l=Network(
         classifier(dynamic_rules('layer{stage}', 'mrla', light=True, excite='extict')), resnet_dla_l

@@ -90,6 +90,11 @@ def imagenet_trunk(state: State) -> dict:
     return args
 
 
+def any_trunk(state: State) -> dict:
+    """Config of a ``mmdia.CIFARResNet`` or, with four stages, a ``mmdia.ResNet``."""
+    return (imagenet_trunk if len(stage_blocks(state)) == 4 else cifar_trunk)(state)
+
+
 def reduction_ratio(state: State, name: str) -> int:
     """Reduction ratio of bottlenecks of vectors: the largest that gives all widths.
 

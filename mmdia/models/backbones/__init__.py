@@ -1,6 +1,7 @@
 from .base import ResidualBackbone
 from .blocks import BasicBlock, Bottleneck, ResidualBlock
 from .cifar import CIFARResNet, PreResNet, WideResNet
+from .counterparts import ResNet_CIFAR, ResNetV1c, ResNetV1d, ResNeXt, SEResNet, SEResNeXt
 from .named import DIAResNet, DLAResNet, RLAResNet
 from .network import ResidualNetwork
 from .preactivation import (
@@ -23,10 +24,16 @@ __all__ = [
     'PreActivationBottleneck',
     'PreResNet',
     'RLAResNet',
+    'ResNeXt',
     'ResNet',
+    'ResNetV1c',
+    'ResNetV1d',
+    'ResNet_CIFAR',
     'ResidualBackbone',
     'ResidualBlock',
     'ResidualNetwork',
+    'SEResNeXt',
+    'SEResNet',
     'Stage',
     'WideBlock',
     'WideResNet',

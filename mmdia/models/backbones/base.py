@@ -1,14 +1,21 @@
 """What all residual trunks have in common."""
 
-from itertools import accumulate
+from itertools import accumulate, chain
 from math import ceil
-from typing import Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
 
 from mmengine.model import BaseModule, PretrainedInit
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 
-from mmdia.utils import check_bool, check_bools, check_init_cfg, check_int, check_ints
+from mmdia.utils import (
+    check_bool,
+    check_bools,
+    check_choice,
+    check_init_cfg,
+    check_int,
+    check_ints,
+)
 
 from ..interactions import (
     PLAIN,
@@ -17,9 +24,25 @@ from ..interactions import (
     build_interaction,
     interaction_class,
 )
-from ..utils import load_pretrained
+from ..utils import load_pretrained, our_names
 from .blocks import ResidualBlock
+from .defaults import library_defaults
 from .stage import Stage
+
+
+def is_pretrained(cfg: dict) -> bool:
+    """Whether an initialization config is one that loads a checkpoint."""
+    return cfg.get('type') in ('Pretrained', PretrainedInit)
+
+
+def without_own_arguments(init_cfg: Any) -> Any:
+    """An initialization config with those arguments alone that MMEngine's initializers know."""
+    if isinstance(init_cfg, list):
+        return [without_own_arguments(cfg) for cfg in init_cfg]
+    if isinstance(init_cfg, dict) and is_pretrained(init_cfg):
+        check_choice('first_conv', init_cfg.get('first_conv', 'load'), ('load', 'adapt', 'skip'))
+        return {key: value for key, value in init_cfg.items() if key != 'first_conv'}
+    return init_cfg
 
 
 class ResidualBackbone(BaseModule):
@@ -32,23 +55,31 @@ class ResidualBackbone(BaseModule):
     Args:
         num_stages (int): Number of stages.
         out_indices (Sequence[int], optional): Stages whose outputs are
-            returned. Defaults to the last one.
+            returned. Defaults to what the ResNet of the library does in whose
+            scope the model is built: all in MMDetection and MMSegmentation,
+            else the last one.
         frozen_stages (int): Number of stages, with the stem, whose trunk is
             frozen and in evaluation mode; 0 freezes the stem alone, -1
             nothing. Interactions are frozen with their stage, and one for the
             whole network with the last stage, but only where ``init_cfg`` of
             this backbone loaded weights for them. Defaults to -1.
-        norm_eval (bool): Whether batch norms use their running statistics in
-            training too; those of interactions only where ``init_cfg`` loaded
-            weights for them. Defaults to False.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults
-            to Kaiming-normal (fan out) convolutions and norms of weight 1.
+        norm_eval (bool, optional): Whether batch norms use their running
+            statistics in training too; those of interactions only where
+            ``init_cfg`` loaded weights for them. Defaults to what the ResNet of
+            the library does in whose scope the model is built: True in
+            MMDetection, else False.
+        init_cfg (dict | list[dict], optional): Initialization config; one of
+            type ``'Pretrained'`` may have ``first_conv``, see
+            :func:`~mmdia.models.utils.load_pretrained`. Defaults to
+            Kaiming-normal (fan out) convolutions and norms of weight 1.
 
     Raises:
         TypeError: If an argument is of a wrong type.
         ValueError: If ``out_indices`` or ``frozen_stages`` are not stages.
     """
 
+    # Whether the linear layers of interactions start with biases of zero.
+    zero_linear_biases = False
     default_init_cfg = [
         dict(type='Kaiming', layer='Conv2d'),
         dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
@@ -59,14 +90,17 @@ class ResidualBackbone(BaseModule):
         num_stages: int,
         out_indices: Optional[Sequence[int]] = None,
         frozen_stages: int = -1,
-        norm_eval: bool = False,
+        norm_eval: Optional[bool] = None,
         init_cfg: Optional[Union[dict, list]] = None,
     ) -> None:
-        out_indices = (num_stages - 1,) if out_indices is None else out_indices
+        defaults = library_defaults()
+        if out_indices is None:
+            out_indices = range(0 if defaults.all_levels else num_stages - 1, num_stages)
+        norm_eval = defaults.norm_eval if norm_eval is None else norm_eval
         check_ints('out_indices', out_indices, minimum=0, maximum=num_stages - 1)
         check_int('frozen_stages', frozen_stages, minimum=-1, maximum=num_stages)
         check_bool('norm_eval', norm_eval)
-        check_init_cfg('init_cfg', init_cfg)
+        check_init_cfg('init_cfg', without_own_arguments(init_cfg))
         super().__init__(self.default_init_cfg if init_cfg is None else init_cfg)
         self.num_stages = num_stages
         self.out_indices = tuple(out_indices)
@@ -151,6 +185,26 @@ class ResidualBackbone(BaseModule):
         """The interactions, one a stage or one in all."""
         return [m for m in self.modules() if isinstance(m, LayerInteraction)]
 
+    @property
+    def feat_dim(self) -> int:
+        """Channels of the last stage's output, as MMPretrain calls them."""
+        added = getattr(self.interaction, 'added_channels', 0)
+        return self.stage_channels[-1] + added
+
+    def additions(self) -> List[str]:
+        """Names of the modules that plain checkpoints lack.
+
+        These are interactions, plugins and the offsets of deformable
+        convolutions.
+        """
+        names = []
+        for name, module in self.named_modules():
+            if isinstance(module, LayerInteraction) or name.endswith('.conv_offset'):
+                names.append(name)
+            elif isinstance(module, ResidualBlock):
+                names += [f'{name}.{plugin}' for plugin in chain(*module.plugin_names)]
+        return names
+
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
         """Compute the feature maps.
 
@@ -189,14 +243,20 @@ class ResidualBackbone(BaseModule):
             return
         given = self.init_cfg
         cfgs = [given] if isinstance(given, dict) else given
-        pretrained = [c for c in cfgs if c['type'] in ('Pretrained', PretrainedInit)]
+        cfgs = [c for c in cfgs if c]
+        pretrained = [c for c in cfgs if is_pretrained(c)]
         self.init_cfg = [c for c in cfgs if c not in pretrained]
         try:
             super().init_weights()
         finally:
             self.init_cfg = given
+        if self.zero_linear_biases:
+            for module in self.modules():
+                if isinstance(module, nn.Linear) and module.bias is not None:
+                    nn.init.zeros_(module.bias)
         for cfg in pretrained:
-            loaded = load_pretrained(self, **{k: v for k, v in cfg.items() if k != 'type'})
+            args = {k: v for k, v in cfg.items() if k != 'type'}
+            loaded = load_pretrained(self, **args, additions=self.additions())
             self._trained_interactions = [
                 module
                 for name, module in self.named_modules()
@@ -205,6 +265,15 @@ class ResidualBackbone(BaseModule):
             ]
         # Checkpoints that are resumed later do not change what is frozen.
         self._freeze_stages()
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        """Take weights by the names of other libraries as well."""
+        given = {k: v for k, v in state_dict.items() if k.startswith(prefix)}
+        named = our_names({k[len(prefix) :]: v for k, v in given.items()}, self.state_dict())
+        for key in given:
+            del state_dict[key]
+        state_dict.update({f'{prefix}{k}': v for k, v in named.items()})
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def train(self, mode: bool = True) -> 'ResidualBackbone':
         """Switch to training mode, but for what is frozen.

@@ -1,6 +1,6 @@
 """Residual blocks that offer their two halves instead of the sum."""
 
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 import torch
 from mmcv.cnn.bricks import DropPath
@@ -14,6 +14,7 @@ from ..utils import (
     build_norm_layer,
     checkpoint_module,
 )
+from .plugins import build_plugins
 
 
 class ResidualBlock(BaseModule):
@@ -53,6 +54,10 @@ class ResidualBlock(BaseModule):
         norm_cfg (dict): Config of norms. Defaults to ``dict(type='BN')``.
         act_cfg (dict): Config of activations.
             Defaults to ``dict(type='ReLU', inplace=True)``.
+        dcn (dict, optional): Config of the 3x3 convolution of a bottleneck,
+            where it is a deformable one. Defaults to None.
+        plugins (Sequence[dict]): Further layers of the branch; see
+            :func:`~.plugins.build_plugins`. Defaults to none.
 
     Attributes:
         with_source (bool): Whether the branch carries what its last norm
@@ -85,8 +90,12 @@ class ResidualBlock(BaseModule):
         conv_cfg: Optional[dict] = None,
         norm_cfg: dict = dict(type='BN'),
         act_cfg: dict = dict(type='ReLU', inplace=True),
+        dcn: Optional[dict] = None,
+        plugins: Sequence[dict] = (),
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
+        self.out_channels = out_channels
         self.stride = stride
         self.dilation = dilation
         self.groups = groups
@@ -98,6 +107,7 @@ class ResidualBlock(BaseModule):
         self.with_source = False
         self.conv_cfg = conv_cfg
         self.norm_cfg = norm_cfg
+        self.dcn = dcn
         self.num_convs = 0
         self.norm_names = []
         self.add_convs(in_channels, mid_channels or out_channels // self.expansion, out_channels)
@@ -107,19 +117,42 @@ class ResidualBlock(BaseModule):
         self.downsample = None
         if skip_connections and (project or stride != 1 or in_channels != out_channels):
             self.downsample = nn.Sequential(*self.projection(in_channels, out_channels))
+        self.plugin_names = self._add_plugins(plugins)
         if zero_init_residual:
             # As a config, it takes effect before pretrained weights are loaded.
             self.init_cfg = dict(type='Constant', val=0, override=dict(name=self.norm_names[-1]))
+
+    @property
+    def norm1(self) -> nn.Module:
+        """The first norm, whatever its kind."""
+        return getattr(self, self.norm_names[0])
+
+    @property
+    def norm2(self) -> nn.Module:
+        """The second norm, whatever its kind."""
+        return getattr(self, self.norm_names[1])
+
+    @property
+    def norm3(self) -> nn.Module:
+        """The third norm of a bottleneck, whatever its kind."""
+        return getattr(self, self.norm_names[2])
 
     def add_convs(self, in_channels: int, mid_channels: int, out_channels: int) -> None:
         """Add the convolutions of the branch by :meth:`add_conv`."""
         raise NotImplementedError
 
-    def add_conv(self, in_channels: int, out_channels: int, kernel_size: int, **kwargs) -> None:
-        """Add the next convolution of the branch and its norm."""
+    def add_conv(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        cfg: Optional[dict] = None,
+        **kwargs,
+    ) -> None:
+        """Add the next convolution of the branch and its norm; ``cfg`` replaces ``conv_cfg``."""
         self.num_convs += 1
         conv = build_conv_layer(
-            self.conv_cfg,
+            self.conv_cfg if cfg is None else cfg,
             in_channels,
             out_channels,
             kernel_size,
@@ -139,6 +172,21 @@ class ResidualBlock(BaseModule):
             name, norm = build_norm_layer(self.norm_cfg, channels, postfix=self.num_convs)
             self.add_module(name, norm)
             self.norm_names.append(name)
+
+    def _add_plugins(self, plugins: Sequence[dict]) -> Tuple[Tuple[str, ...], ...]:
+        """Add the plugins of the branch; returns their names, by the convolution they follow."""
+        names = [[] for _ in range(self.num_convs)]
+        convs = [getattr(self, f'conv{i + 1}') for i in range(self.num_convs)]
+        built = build_plugins(plugins, [conv.out_channels for conv in convs])
+        for index, name, layer in built:
+            if hasattr(self, name):
+                raise ValueError(
+                    f'plugins must have different names in a block, got two that are called '
+                    f'{name!r}: give the cfg of one a postfix'
+                )
+            self.add_module(name, layer)
+            names[index].append(name)
+        return tuple(map(tuple, names))
 
     def projection(self, in_channels: int, out_channels: int) -> Tuple[nn.Module, ...]:
         """The layers of a shortcut that changes the shape."""
@@ -213,12 +261,19 @@ class ResidualBlock(BaseModule):
             x = self.convolve(x, index, feed)
             if self.normalize:
                 x = getattr(self, self.norm_names[index - 1])(x)
-            x = self.act(x)
+            x = self.plug(self.act(x), index)
         x = self.convolve(self.dropout(x), self.num_convs, feed)
         if self.normalize:
             norm = getattr(self, self.norm_names[-1])
-            x = normalize_with_source(norm, x) if self.with_source else norm(x)
-        return self.drop_path(x)
+            with_source = self.with_source and not self.plugin_names[-1]
+            x = normalize_with_source(norm, x) if with_source else norm(x)
+        return self.drop_path(self.plug(x, self.num_convs))
+
+    def plug(self, x: Tensor, index: int) -> Tensor:
+        """Apply the plugins that follow a convolution, its norm and its activation."""
+        for name in self.plugin_names[index - 1]:
+            x = getattr(self, name)(x)
+        return x
 
     def convolve(self, x: Tensor, index: int, feed: Optional[Tensor]) -> Tensor:
         """Apply one convolution of the branch.
@@ -269,6 +324,7 @@ class Bottleneck(ResidualBlock):
             mid_channels,
             mid_channels,
             3,
+            self.dcn,
             stride=second,
             dilation=self.dilation,
             groups=self.groups,

@@ -39,7 +39,8 @@ class CIFARResNet(ResidualNetwork):
     Source: He et al., `Deep Residual Learning for Image Recognition
     <https://arxiv.org/abs/1512.03385>`_, section 4.2, with projections in the
     place of zero padding, as in all four papers of this package. Weights start
-    as there too: Kaiming-normal, norms with weight 1.
+    as there too: Kaiming-normal, norms with weight 1; with groups, also biases
+    of linear layers with 0, as in the ResNeXt of DIANet's released code.
 
     Args:
         depth (int): Depth: 9n + 2 of bottlenecks (20, 29, 47, 56, 83, 110,
@@ -91,6 +92,7 @@ class CIFARResNet(ResidualNetwork):
             **kwargs,
         )
         self.depth = depth
+        self.zero_linear_biases = kwargs.get('groups', 1) > 1
 
 
 @MODELS.register_module()
@@ -122,7 +124,8 @@ class WideResNet(ResidualNetwork):
     """Wide ResNet: three equal stages of wide pre-activation blocks.
 
     Source: Zagoruyko and Komodakis, `Wide Residual Networks
-    <https://arxiv.org/abs/1605.07146>`_.
+    <https://arxiv.org/abs/1605.07146>`_. Biases of linear layers start with 0,
+    as in DIANet's released code.
 
     Args:
         depth (int): Depth, 6n + 4: 16, 28, 40, 52, ...
@@ -146,6 +149,8 @@ class WideResNet(ResidualNetwork):
         >>> [tuple(level.shape) for level in model(torch.rand(1, 3, 32, 32))]
         [(1, 256, 8, 8)]
     """
+
+    zero_linear_biases = True
 
     def __init__(
         self,

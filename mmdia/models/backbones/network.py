@@ -8,17 +8,65 @@ from torch import nn
 
 from mmdia.utils import (
     check_bool,
+    check_bools,
     check_choice,
     check_int,
     check_ints,
     check_layer_cfg,
     check_rate,
 )
+from mmdia.utils.validation import is_int, is_sequence, refuse
 
 from ..utils import build_activation_layer, build_norm_layer
 from .base import ResidualBackbone
-from .blocks import ResidualBlock
+from .blocks import Bottleneck, ResidualBlock
+from .plugins import check_plugins, plugins_of_stage
 from .stem import build_stem
+
+
+def block_dilations(
+    dilations: Sequence[Union[int, Sequence[int]]], stage_blocks: Sequence[int]
+) -> List[Sequence[int]]:
+    """The dilations of all blocks, by stage.
+
+    Args:
+        dilations (Sequence[int | Sequence[int]]): Dilation of each stage, or
+            of each of its blocks.
+        stage_blocks (Sequence[int]): Number of blocks of each stage.
+
+    Raises:
+        TypeError: If ``dilations`` is no such sequence.
+        ValueError: If there are too few or too many, or one is not positive.
+    """
+    if not is_sequence(dilations) or not all(is_int(d) or is_sequence(d) for d in dilations):
+        refuse(TypeError, 'dilations', 'a dilation, or several, for each stage', dilations)
+    whole = [d for d in dilations if is_int(d)]
+    if len(dilations) != len(stage_blocks) or any(d < 1 for d in whole):
+        check_ints('dilations', dilations, length=len(stage_blocks))
+    for dilation, num_blocks in zip(dilations, stage_blocks):
+        if not is_int(dilation):
+            check_ints('dilations of a stage', dilation, length=num_blocks)
+    return [[d] * n if is_int(d) else list(d) for d, n in zip(dilations, stage_blocks)]
+
+
+def check_dcn(
+    dcn: dict, stage_with_dcn: Sequence[bool], num_stages: int, conv_cfg: Optional[dict]
+) -> None:
+    """Check what deformable convolutions need.
+
+    Raises:
+        TypeError: If ``stage_with_dcn`` is not a sequence of truth values.
+        ValueError: If ``dcn`` or ``stage_with_dcn`` has a value that is not
+            allowed.
+    """
+    check_bools('stage_with_dcn', stage_with_dcn, num_stages)
+    if conv_cfg is not None:
+        raise ValueError(f'conv_cfg must be None with dcn, got {conv_cfg!r}')
+    if dcn.get('fallback_on_stride'):
+        raise ValueError(
+            'fallback_on_stride of dcn must be False, got True: '
+            'stage_with_dcn says which stages have deformable convolutions'
+        )
 
 
 class ResidualNetwork(ResidualBackbone):
@@ -39,14 +87,18 @@ class ResidualNetwork(ResidualBackbone):
         stem_channels (int, optional): Output channels of the stem. Defaults
             to ``base_channels``.
         base_channels (int): Width of the first stage's blocks. Defaults to 64.
+        expansion (int, optional): Output channels of bottlenecks over that
+            width. Defaults to 4; basic blocks have 1.
         num_stages (int, optional): Number of stages. Defaults to that of the
             network; fewer leave out the last ones.
         strides (Sequence[int], optional): Stride of the first block of each
             stage. Defaults to 1, then 2.
-        dilations (Sequence[int], optional): Dilation of each stage. Defaults
-            to 1.
+        dilations (Sequence[int | Sequence[int]], optional): Dilation of each
+            stage, or of each of its blocks. Defaults to 1.
         out_indices (Sequence[int], optional): Stages whose outputs are
-            returned. Defaults to the last one (MMDetection's ResNet: all).
+            returned. Defaults to what the ResNet of the library does in whose
+            scope the model is built: all in MMDetection and MMSegmentation,
+            else the last one.
         style (str): ``'pytorch'`` or ``'caffe'``: whether bottlenecks have
             their stride in the 3x3 or in the first 1x1 convolution.
             Defaults to ``'pytorch'``.
@@ -80,9 +132,11 @@ class ResidualNetwork(ResidualBackbone):
             Defaults to ``dict(type='BN', requires_grad=True)``.
         act_cfg (dict): Config of activations.
             Defaults to ``dict(type='ReLU', inplace=True)``.
-        norm_eval (bool): Whether batch norms use their running statistics in
-            training too; those of interactions only where ``init_cfg`` loaded
-            weights for them. Defaults to False (MMDetection's ResNet: True).
+        norm_eval (bool, optional): Whether batch norms use their running
+            statistics in training too; those of interactions only where
+            ``init_cfg`` loaded weights for them. Defaults to what the ResNet of
+            the library does in whose scope the model is built: True in
+            MMDetection, else False.
         with_cp (bool): Whether to save memory by computing the branches of
             blocks again in the backward pass. Defaults to False.
         zero_init_residual (bool): Whether the last norm of every branch starts
@@ -92,6 +146,12 @@ class ResidualNetwork(ResidualBackbone):
         drop_path_rate (float): Probability to drop the branch of the last
             block; it grows linearly from 0 at the first. Interactions see what
             is left: zeros where a branch is dropped. Defaults to 0.
+        dcn (dict, optional): Config of deformable convolutions, which take the
+            place of the 3x3 ones of bottlenecks. Defaults to None.
+        stage_with_dcn (Sequence[bool], optional): Which stages have them.
+            Defaults to none.
+        plugins (Sequence[dict], optional): Further layers in the branches of
+            bottlenecks; see :func:`~.plugins.check_plugins`. Defaults to None.
         init_cfg (dict | list[dict], optional): Initialization config. Defaults
             to Kaiming-normal (fan out) convolutions and norms of weight 1.
 
@@ -109,9 +169,10 @@ class ResidualNetwork(ResidualBackbone):
         in_channels: int = 3,
         stem_channels: Optional[int] = None,
         base_channels: int = 64,
+        expansion: Optional[int] = None,
         num_stages: Optional[int] = None,
         strides: Optional[Sequence[int]] = None,
-        dilations: Optional[Sequence[int]] = None,
+        dilations: Optional[Sequence[Union[int, Sequence[int]]]] = None,
         out_indices: Optional[Sequence[int]] = None,
         style: str = 'pytorch',
         small_stem: bool = False,
@@ -126,20 +187,25 @@ class ResidualNetwork(ResidualBackbone):
         conv_cfg: Optional[dict] = None,
         norm_cfg: dict = dict(type='BN', requires_grad=True),
         act_cfg: dict = dict(type='ReLU', inplace=True),
-        norm_eval: bool = False,
+        norm_eval: Optional[bool] = None,
         with_cp: bool = False,
         zero_init_residual: bool = False,
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
+        dcn: Optional[dict] = None,
+        stage_with_dcn: Optional[Sequence[bool]] = None,
+        plugins: Optional[Sequence[dict]] = None,
         init_cfg: Optional[Union[dict, list]] = None,
     ) -> None:
         num_stages = len(stage_blocks) if num_stages is None else num_stages
         check_int('num_stages', num_stages, maximum=len(stage_blocks))
         strides = (1, 2, 2, 2)[:num_stages] if strides is None else strides
         dilations = (1,) * num_stages if dilations is None else dilations
+        stage_with_dcn = (False,) * num_stages if stage_with_dcn is None else stage_with_dcn
+        expansion = block.expansion if expansion is None else expansion
         check_ints('strides', strides, length=num_stages)
-        check_ints('dilations', dilations, length=num_stages)
         check_int('base_channels', base_channels)
+        check_int('expansion', expansion)
         stem_channels = base_channels if stem_channels is None else stem_channels
         base_width = base_channels if base_width is None else base_width
         check_int('in_channels', in_channels)
@@ -152,6 +218,8 @@ class ResidualNetwork(ResidualBackbone):
         check_layer_cfg('conv_cfg', conv_cfg, optional=True)
         check_layer_cfg('norm_cfg', norm_cfg)
         check_layer_cfg('act_cfg', act_cfg)
+        check_layer_cfg('dcn', dcn, optional=True)
+        check_plugins(plugins, num_stages)
         for name, flag in dict(
             small_stem=small_stem,
             deep_stem=deep_stem,
@@ -167,10 +235,29 @@ class ResidualNetwork(ResidualBackbone):
         self.block = block
         self.strides = tuple(strides)
         self.dilations = tuple(dilations)
-        if block.expansion == 1 and (groups, base_width) != (1, base_channels):
+        self.deep_stem = deep_stem
+        if not issubclass(block, Bottleneck):
+            if (groups, base_width) != (1, base_channels):
+                raise ValueError(
+                    'groups and base_width need blocks with bottlenecks, '
+                    f'got groups={groups} and base_width={base_width} with {block.__name__}'
+                )
+            for name, value, plain in (
+                ('expansion', expansion, 1),
+                ('dcn', dcn, None),
+                ('plugins', plugins, None),
+            ):
+                if value != plain:
+                    raise ValueError(
+                        f'{name} needs blocks with bottlenecks, got {value!r} with {block.__name__}'
+                    )
+        if dcn is not None:
+            check_dcn(dcn, stage_with_dcn, num_stages, conv_cfg)
+            dcn = {key: value for key, value in dcn.items() if key != 'fallback_on_stride'}
+        if block.preactivation and plugins is not None:
             raise ValueError(
-                'groups and base_width need blocks with bottlenecks, '
-                f'got groups={groups} and base_width={base_width} with {block.__name__}'
+                f'plugins must be None in pre-activation networks, got {plugins!r}: '
+                'interaction takes attentions'
             )
         if block.preactivation and not normalize:
             raise ValueError('normalize must be True in pre-activation networks, got False')
@@ -185,7 +272,7 @@ class ResidualNetwork(ResidualBackbone):
             raise ValueError('deep_stem must be False in pre-activation networks, got True')
 
         widths = [base_channels * 2**i for i in range(num_stages)]
-        channels = [width * block.expansion for width in widths]
+        channels = [width * expansion for width in widths]
         if block.preactivation:
             # Before the stem: tools fuse a norm into the convolution that precedes it.
             self.final_norm = build_norm_layer(norm_cfg, channels[-1])[1]
@@ -208,6 +295,10 @@ class ResidualNetwork(ResidualBackbone):
             [floor(width * base_width / base_channels) * groups for width in widths],
             drop_path_rate,
             project_first,
+            [
+                dict(dcn=dcn if deformable else None, plugins=plugins_of_stage(plugins, i))
+                for i, deformable in enumerate(stage_with_dcn)
+            ],
             groups=groups,
             style=style,
             avg_down=avg_down,
@@ -237,10 +328,12 @@ class ResidualNetwork(ResidualBackbone):
         mid_channels: Sequence[int],
         drop_path_rate: float,
         project_first: bool,
+        stage_kwargs: Sequence[dict],
         **kwargs,
     ) -> List[List[ResidualBlock]]:
         """Build the blocks of all stages; ``channels`` begins with the stem's."""
         stage_blocks = stage_blocks[: self.num_stages]
+        dilations = block_dilations(self.dilations, stage_blocks)
         last = max(sum(stage_blocks) - 1, 1)
         rates = (drop_path_rate * i / last for i in count())
         return [
@@ -249,16 +342,25 @@ class ResidualNetwork(ResidualBackbone):
                     channels[i] if j == 0 else channels[i + 1],
                     channels[i + 1],
                     stride=self.strides[i] if j == 0 else 1,
-                    dilation=self.dilations[i],
+                    dilation=dilations[i][j],
                     mid_channels=mid_channels[i],
                     project=project_first and j == 0,
                     drop_path_rate=next(rates),
+                    **stage_kwargs[i],
                     **kwargs,
                 )
                 for j in range(num_blocks)
             ]
             for i, num_blocks in enumerate(stage_blocks)
         ]
+
+    @property
+    def norm1(self) -> nn.Module:
+        """The norm of the stem, whatever its kind; a deep stem has several, and this not."""
+        for name in self.stem_names:
+            if name not in ('conv1', 'stem', 'act', 'maxpool'):
+                return getattr(self, name)
+        raise AttributeError(f'the stem of this {type(self).__name__} has no norm of its own')
 
     def stem_modules(self) -> List[nn.Module]:
         return [getattr(self, name) for name in self.stem_names]

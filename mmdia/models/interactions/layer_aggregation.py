@@ -60,6 +60,7 @@ class LayerAggregation(FeedbackInteraction):
         check_int('state_channels', state_channels)
         check_bool('append_state', append_state)
         self.state_channels = state_channels
+        self.added_channels = state_channels if append_state else 0
         updates = [stage for stage, n in enumerate(num_blocks) for _ in range(n)]
         if not append_state:
             updates.pop()  # nothing reads what the last block would leave

@@ -14,6 +14,7 @@ from .precision import (
     sum_pixels,
 )
 from .pretrained import load_pretrained, read_checkpoint
+from .trunk_names import our_names
 
 __all__ = [
     'BottleneckMLP',
@@ -31,6 +32,7 @@ __all__ = [
     'global_avg_pool',
     'like_parameters',
     'load_pretrained',
+    'our_names',
     'read_checkpoint',
     'reduce_channels',
     'registered_names',

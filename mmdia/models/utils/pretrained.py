@@ -1,18 +1,23 @@
 """Loading of pretrained weights into a backbone, with nothing lost in silence."""
 
+import logging
+import re
 from collections import Counter
-from typing import Any, Dict, Iterable, Optional, Set
+from math import ceil
+from typing import Any, Dict, Iterable, Optional, Sequence, Set
 
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
-from mmdia.checkpoints.loader import check_content
+from mmdia.checkpoints.loader import check_content, weights_in
 
-from .trunk_names import our_trunk_names
+from .trunk_names import our_names
 
 State = Dict[str, Tensor]
 GROUPS = ('stem', 'stages', 'interactions', 'others')
+FIRST_CONVS = ('conv1.weight', 'stem.0.conv.weight')
+IN_BLOCK = re.compile(r'layer\d+\.\d+\.')
 
 
 def interaction_of(key: str) -> str:
@@ -73,15 +78,16 @@ def read_backbone_state(
         ValueError: If the file is not a checkpoint or no key starts with
             ``prefix``.
     """
-    content = read_checkpoint(checkpoint, map_location)
-    state = content.get('state_dict', content)
-    state = {k.removeprefix('module.'): v for k, v in state.items() if isinstance(v, Tensor)}
-    if not state:
+    given = weights_in(read_checkpoint(checkpoint, map_location))
+    given = {k: v for k, v in given.items() if isinstance(v, Tensor)}
+    if not given:
         raise ValueError(f'checkpoint {checkpoint} holds no state dict')
+    state = {k.removeprefix('module.'): v for k, v in given.items()}
     if prefix is None:
         return strip_prefix(state, 'backbone.') or state
     prefix = prefix.rstrip('.') + '.'
-    stripped = strip_prefix(state, prefix)
+    # A prefix may itself begin with that of DataParallel.
+    stripped = strip_prefix(state, prefix) or strip_prefix(given, prefix)
     if not stripped:
         raise ValueError(f'prefix {prefix!r} fits no key of checkpoint {checkpoint}')
     return stripped
@@ -119,22 +125,51 @@ def loading_report(loaded: Set[str], own: Iterable[str], given: Iterable[str]) -
     return '\n'.join(lines)
 
 
+def adapt_channels(weight: Tensor, channels: int) -> Tensor:
+    """The weight of a first convolution for images of another number of channels.
+
+    For one channel the sum over those that it had, else these repeated and
+    scaled to the same sum, as timm does.
+
+    Args:
+        weight (Tensor): The weight, of shape (C_out, C_in, K, K).
+        channels (int): The other number C of input channels.
+
+    Returns:
+        Tensor: Weight of shape (C_out, C, K, K).
+    """
+    given = weight.shape[1]
+    if channels == 1:
+        return weight.sum(1, keepdim=True)
+    repeated = weight.repeat(1, ceil(channels / given), 1, 1)[:, :channels]
+    return repeated * (given / channels)
+
+
 def load_pretrained(
     backbone: nn.Module,
     checkpoint: str,
     prefix: Optional[str] = None,
     map_location: str = 'cpu',
+    first_conv: str = 'load',
+    additions: Sequence[str] = (),
 ) -> Set[str]:
     """Load pretrained weights into a backbone.
 
-    The trunk has to be complete. Interactions need not be in the checkpoint:
-    those of a plain ResNet are not, and then keep their initialisation.
+    The trunk has to be complete. What it has in addition to that of a plain
+    checkpoint, such as interactions, need not be in the file, and then keeps
+    its initialization.
 
     Args:
         backbone (nn.Module): The backbone to load into.
         checkpoint (str): See :func:`read_backbone_state`.
         prefix (str, optional): See :func:`read_backbone_state`.
         map_location (str): Device to load to. Defaults to ``'cpu'``.
+        first_conv (str): What to do with the first convolution, if images have
+            another number of channels: ``'adapt'`` sums or repeats its weights
+            (:func:`adapt_channels`), ``'skip'`` leaves it as it is initialized.
+            Defaults to ``'load'``, which refuses such weights.
+        additions (Sequence[str]): Names of the modules that a plain checkpoint
+            lacks. Defaults to none.
 
     Returns:
         Set[str]: The names that were loaded.
@@ -142,19 +177,31 @@ def load_pretrained(
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is not a checkpoint, if a weight of the trunk
-            or of a partly present interaction is missing, or any has another
+            or of a partly present addition is missing, or any has another
             shape; the backbone is then unchanged.
     """
     own = backbone.state_dict()
-    state = our_trunk_names(read_backbone_state(checkpoint, prefix, map_location), set(own))
+    state = our_names(read_backbone_state(checkpoint, prefix, map_location), own)
+    (first,) = [key for key in FIRST_CONVS if key in own] or [None]
+    if first in state and state[first].shape[1:2] != own[first].shape[1:2]:
+        if first_conv == 'adapt':
+            state[first] = adapt_channels(state[first], own[first].shape[1])
+        elif first_conv == 'skip':
+            del state[first]
+            additions = (*additions, first.removesuffix('.weight'))
+
+    def addition_of(key: str) -> str:
+        return next((name for name in additions if key.startswith(f'{name}.')), '')
+
     loaded = own.keys() & state.keys()
-    # The trunk is needed, and every interaction of which there is a part.
-    present = {'', *map(interaction_of, loaded)}
-    needed = {k for k in own if interaction_of(k) in present and 'num_batches_tracked' not in k}
+    # The trunk is needed, and every addition of which there is a part.
+    present = {'', *map(addition_of, loaded)}
+    needed = {k for k in own if addition_of(k) in present and 'num_batches_tracked' not in k}
 
     problems = [f'{k}: missing' for k in sorted(needed - loaded)]
     problems += [
         f'{k}: {tuple(state[k].shape)} in the checkpoint, {tuple(own[k].shape)} in the model'
+        + (": first_conv='adapt' or 'skip' in init_cfg takes it" if k == first else '')
         for k in sorted(loaded)
         if state[k].shape != own[k].shape
     ]
@@ -167,4 +214,11 @@ def load_pretrained(
     print_log(
         f'{checkpoint}\n{report}\nWhat is missing keeps its initialization.', logger='current'
     )
+    lost = [k for k in state if k not in own and IN_BLOCK.match(k)]
+    if lost:
+        print_log(
+            f'{checkpoint} has more in its blocks than the model, which leaves that out: {lost[0]}',
+            logger='current',
+            level=logging.WARNING,
+        )
     return loaded

@@ -1,14 +1,31 @@
-"""Names that other libraries give to the weights of a trunk."""
+"""Names that other libraries give to the weights of a backbone."""
 
 import re
-from typing import Dict, Set
+from typing import Mapping
 
 from torch import Tensor
+
+State = Mapping[str, Tensor]
 
 # Three convolutions, each with norm and activation, in one sequence: conv1.0, conv1.1, conv1.3,
 # ... and bn1 for the last norm in timm; stem.0, stem.1, stem.3, ..., stem.7 in MMDetection.
 FLAT_STEM = re.compile(r'(?:conv1|stem)\.(\d)\.(\w+)')
 PROJECTION = re.compile(r'(.+\.downsample\.)(\d)\.(\w+)')
+# Attentions in blocks, and what they are called within an interaction with one a block.
+ATTENTIONS = {
+    r'se_layer\.conv1\.conv': 'mlp.0',  # SE of MMPretrain
+    r'se_layer\.conv2\.conv': 'mlp.2',
+    r'se\.fc1': 'mlp.0',  # SE of timm
+    r'se\.fc2': 'mlp.2',
+    r'se\.fc\.0': 'mlp.0',  # SE of most authors
+    r'se\.fc\.2': 'mlp.2',
+    r'(?:se|eca)\.conv': 'conv',  # ECA of timm and of its authors
+    r'context_block\.(.+)': r'block.\1',  # GC of MMDetection
+}
+IN_BLOCK = [
+    (re.compile(rf'(layer\d+)\.(\d+)\.{theirs}\.(weight|bias)'), ours)
+    for theirs, ours in ATTENTIONS.items()
+]
 
 
 def stem_name(key: str) -> str:
@@ -23,30 +40,50 @@ def stem_name(key: str) -> str:
     return f'stem.{conv}.{("conv", "bn")[part]}.{name}'
 
 
-def our_trunk_names(state: Dict[str, Tensor], own: Set[str]) -> Dict[str, Tensor]:
-    """Rename the trunk's weights that timm and MMDetection call otherwise.
+def attention_name(key: str) -> str:
+    """Our name for a weight of an attention in a block, or the name as it is."""
+    for pattern, ours in IN_BLOCK:
+        match = pattern.fullmatch(key)
+        if match:
+            stage, block, *inner, name = match.groups()
+            ours = ours.replace(r'\1', *inner) if inner else ours
+            return f'{stage}.interaction.attentions.{block}.{ours}.{name}'
+    return key
 
-    These are the deep stem of ResNet-V1c and -V1d, and the projections of V1d
-    that have nothing to pool, where those libraries count a pooling all the
-    same. All other names are torchvision's everywhere.
+
+def our_names(state: State, own: State) -> State:
+    """Rename the weights that other libraries call otherwise.
+
+    In the trunk these are the deep stem of ResNet-V1c and -V1d, and the
+    projections of V1d that have nothing to pool, where timm and MMDetection
+    count a pooling all the same. All other names are torchvision's everywhere.
+    Attentions in blocks become those of an interaction; what is a 1x1
+    convolution elsewhere may be a linear layer here.
 
     Args:
         state (Dict[str, Tensor]): Weights by their names in a checkpoint.
-        own (Set[str]): Names in our model.
+        own (Dict[str, Tensor]): The weights of our model.
 
     Returns:
         Dict[str, Tensor]: Weights by the names in our model, as far as known.
     """
     deep_stem = 'stem.0.conv.weight' in own and 'stem.0.conv.weight' not in state
-    pools = any(key.endswith('.downsample.2.weight') for key in own)
     renamed = {}
     for key, value in state.items():
         projection = PROJECTION.fullmatch(key)
-        if deep_stem and key.startswith(('conv1.', 'stem.', 'bn1.')):
+        if key in own and not projection:
+            pass
+        elif deep_stem and key.startswith(('conv1.', 'stem.', 'bn1.')):
             key = stem_name(key)
-        elif pools and projection:
+        elif projection:
             block, position, name = projection.groups()
             if f'{block}2.weight' in state and f'{block}2.weight' not in own:
                 key = f'{block}{int(position) - 1}.{name}'
+        else:
+            ours = attention_name(key)
+            if ours in own:
+                key = ours
+                if value.shape != own[key].shape and value.dim() == 4 and own[key].dim() == 2:
+                    value = value.flatten(1)
         renamed[key] = value
     return renamed

@@ -1,0 +1,78 @@
+"""Plugins: further layers in the branches of blocks, as MMDetection has them."""
+
+from typing import Iterator, List, Optional, Sequence, Tuple
+
+from mmcv.cnn import build_plugin_layer
+from torch import nn
+
+from mmdia.utils import check_bools, check_choice
+from mmdia.utils.validation import is_sequence, refuse
+
+from ..utils.layers import naming
+
+POSITIONS = ('after_conv1', 'after_conv2', 'after_conv3')
+WHAT = 'a sequence of dicts with cfg, position and, for some stages only, stages'
+
+
+def check_plugins(plugins: Optional[Sequence[dict]], num_stages: int) -> None:
+    """Check the argument ``plugins`` of a network.
+
+    Args:
+        plugins (Sequence[dict], optional): The plugins. Each has ``cfg``, the
+            config of the layer; ``position``, one of ``'after_conv1'``,
+            ``'after_conv2'`` and ``'after_conv3'``; and it may have
+            ``stages``, one truth value a stage.
+        num_stages (int): Number of stages.
+
+    Raises:
+        TypeError: If an entry is of a wrong type.
+        ValueError: If an entry has a value that is not allowed.
+    """
+    if plugins is None:
+        return
+    if not is_sequence(plugins) or not all(isinstance(plugin, dict) for plugin in plugins):
+        refuse(TypeError, 'plugins', WHAT, plugins)
+    for plugin in plugins:
+        if not {'cfg', 'position'} <= set(plugin) <= {'cfg', 'position', 'stages'}:
+            refuse(ValueError, 'plugins', WHAT, plugins)
+        if not isinstance(plugin['cfg'], dict) or 'type' not in plugin['cfg']:
+            refuse(TypeError, 'cfg of a plugin', 'the config of a layer', plugin['cfg'])
+        check_choice('position of a plugin', plugin['position'], POSITIONS)
+        if plugin.get('stages') is not None:
+            check_bools('stages of a plugin', plugin['stages'], num_stages)
+
+
+def plugins_of_stage(plugins: Optional[Sequence[dict]], stage: int) -> List[dict]:
+    """The plugins that a stage has."""
+    chosen = []
+    for plugin in plugins or ():
+        if plugin.get('stages') is None or plugin['stages'][stage]:
+            chosen.append({key: value for key, value in plugin.items() if key != 'stages'})
+    return chosen
+
+
+def build_plugins(
+    plugins: Sequence[dict], channels: Sequence[int]
+) -> Iterator[Tuple[int, str, nn.Module]]:
+    """Build the plugins of a block.
+
+    Args:
+        plugins (Sequence[dict]): Their ``cfg`` and ``position``. A ``postfix``
+            in ``cfg`` tells layers of one type apart.
+        channels (Sequence[int]): Output channels of the convolutions.
+
+    Yields:
+        Tuple[int, str, nn.Module]: Number, from 0, of the convolution that the
+        layer follows; the name of the layer; the layer.
+
+    Raises:
+        ValueError: If a layer cannot be built.
+    """
+    for plugin in plugins:
+        index = POSITIONS.index(plugin['position'])
+        cfg = dict(plugin['cfg'])
+        with naming('cfg of a plugin', plugin['cfg'], f'a layer for {channels[index]} channels'):
+            name, layer = build_plugin_layer(
+                cfg, postfix=cfg.pop('postfix', ''), in_channels=channels[index]
+            )
+        yield index, name, layer
