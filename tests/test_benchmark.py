@@ -369,7 +369,7 @@ def test_unknown_networks(refused):
 def test_bad_arguments_of_backbones(refused):
     message = '--backbone: depth must be one of (18, 34, 50, 101, 152), got 51'
     assert refused('--backbone', 'type=mmdia.ResNet', 'depth=51') == message
-    assert 'unexpected keyword' in refused('--backbone', 'type=mmdia.ResNet', 'depth=18', 'deep=1')
+    assert "no argument 'deep'" in refused('--backbone', 'type=mmdia.ResNet', 'depth=18', 'deep=1')
 
 
 def test_bad_options(refused, monkeypatch):

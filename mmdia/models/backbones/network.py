@@ -17,6 +17,7 @@ from mmdia.utils import (
 )
 from mmdia.utils.validation import is_int, is_sequence, refuse
 
+from ..interactions.build import refuse_arguments
 from ..utils import build_activation_layer, build_norm_layer
 from .base import ResidualBackbone
 from .blocks import Bottleneck, ResidualBlock
@@ -196,7 +197,10 @@ class ResidualNetwork(ResidualBackbone):
         stage_with_dcn: Optional[Sequence[bool]] = None,
         plugins: Optional[Sequence[dict]] = None,
         init_cfg: Optional[Union[dict, list]] = None,
+        **unknown,
     ) -> None:
+        if unknown:
+            refuse_arguments(type(self).__name__, sorted(unknown), interaction)
         num_stages = len(stage_blocks) if num_stages is None else num_stages
         check_int('num_stages', num_stages, maximum=len(stage_blocks))
         strides = (1, 2, 2, 2)[:num_stages] if strides is None else strides

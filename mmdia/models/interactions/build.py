@@ -1,6 +1,7 @@
 """Finding and building interactions by their registered names."""
 
-from typing import List, Sequence, Type, Union
+from inspect import signature
+from typing import List, Optional, Sequence, Type, Union
 
 from ..utils import arguments, configured_class, registered_names
 from .base import LayerInteraction
@@ -20,6 +21,27 @@ def list_interactions() -> List[str]:
 def interaction_class(cfg: dict) -> Type[LayerInteraction]:
     """The class of an interaction; see :func:`configured_class`."""
     return configured_class(cfg, LayerInteraction, 'interaction')
+
+
+def refuse_arguments(network: str, names: Sequence[str], interaction: Optional[dict]) -> None:
+    """Say what to write where arguments that a network has not may be those of its interaction.
+
+    Args:
+        network (str): Name of the network.
+        names (Sequence[str]): The arguments.
+        interaction (dict, optional): Config of the network's interaction.
+
+    Raises:
+        TypeError: Always.
+    """
+    message = f'{network} has no argument {", ".join(map(repr, names))}'
+    if interaction is not None:
+        classes = interaction_class(interaction).__mro__[:-1]
+        theirs = {name for kind in classes for name in signature(kind).parameters}
+        if theirs.issuperset(names):
+            given = ', '.join(f'{name}=...' for name in names)
+            message += f', but its interaction {interaction["type"]} has: interaction=dict({given})'
+    raise TypeError(message)
 
 
 def build_interaction(
