@@ -39,7 +39,8 @@ class Checkpoint(NamedTuple):
         name = Path(self.urls[0].rpartition('/')[2])
         if HASH_IN_NAME.search(name.name):
             return name.name
-        return f'{name.stem}-{self.sha256[:8]}{name.suffix}'
+        # An address mmdia://NAME has no suffix: the file comes with the package.
+        return f'{name.stem}-{self.sha256[:8]}{name.suffix or ".pth"}'
 
 
 def read_hash(name: str, value: object) -> str:
