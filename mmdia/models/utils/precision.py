@@ -101,5 +101,5 @@ def repeat_entries(x: Tensor, times: int) -> Tensor:
 
 
 def as_factor(gate: Tensor, x: Tensor) -> Tensor:
-    """Gates of shape (..., N, C) or (..., N, 1) as factors of a map: of its dtype, for all pixels."""
+    """Gates (..., N, C) or (..., N, 1) as factors of a map: of its dtype, and of all pixels."""
     return gate.to(x.dtype)[..., None, None]
