@@ -70,9 +70,10 @@ class WeightedSum(torch.autograd.Function):
     def forward(ctx: FunctionCtx, weights: Tensor, *maps: Tensor) -> Tensor:
         """Compute the sum; see :func:`weighted_sum`."""
         ctx.save_for_backward(weights, *maps)
-        total = scale_channels(maps[0], weights[0])
+        factors = as_factor(weights, maps[0])
+        total = maps[0] * factors[0]
         for t in range(1, len(maps)):
-            total.addcmul_(maps[t], as_factor(weights[t], maps[t]))
+            total.addcmul_(maps[t], factors[t])
         return total
 
     @staticmethod
@@ -80,7 +81,7 @@ class WeightedSum(torch.autograd.Function):
         """Compute the gradients of the weights and of the maps."""
         weights, *maps = ctx.saved_tensors
         of_weights = torch.stack([sum_pixels(grad * x) for x in maps]).to(weights.dtype)
-        return of_weights, *(scale_channels(grad, weight) for weight in weights)
+        return of_weights, *(grad * factor for factor in as_factor(weights, grad))
 
 
 def weighted_sum(weights: Tensor, maps: Sequence[Tensor]) -> Tensor:
@@ -95,7 +96,8 @@ def weighted_sum(weights: Tensor, maps: Sequence[Tensor]) -> Tensor:
     """
     if torch.is_grad_enabled() and is_eager(maps[0]):
         return WeightedSum.apply(weights, *maps)
-    total = scale_channels(maps[0], weights[0])
+    factors = as_factor(weights, maps[0])
+    total = maps[0] * factors[0]
     for t in range(1, len(maps)):
-        total = torch.addcmul(total, maps[t], as_factor(weights[t], maps[t]))
+        total = torch.addcmul(total, maps[t], factors[t])
     return total
