@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from ..utils import as_factor, scale_channels, sum_pixels
+from ..utils import as_factor, sum_pixels
 from ..utils.eager import is_eager
 from .normalization import Source, source_of
 
