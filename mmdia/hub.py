@@ -9,7 +9,8 @@ from .checkpoints import index
 from .checkpoints.loader import PREFIX
 
 # The tasks of models without results, by their training data; those of MMPretrain.
-TASKS = dict.fromkeys(('ImageNet-1k', 'CIFAR-10', 'CIFAR-100'), 'Image Classification')
+DATASETS = ('ImageNet-1k', 'CIFAR-10', 'CIFAR-100', 'STL-10', 'mini-ImageNet', 'chest X-rays')
+TASKS = dict.fromkeys(DATASETS, 'Image Classification')
 
 
 def config_path(entry: dict) -> str:

@@ -1,12 +1,15 @@
 """Settings of all tests."""
 
 import os
+from functools import cache
 
 # One thread a process: tests run in parallel, and sums keep their order.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
+
 import pytest
 import torch
+from mmengine.fileio import load
 from mmengine.registry import DefaultScope
 from mmengine.runner import checkpoint
 
@@ -39,3 +42,11 @@ def delete_large_files(request):
     for path in folder.rglob('*') if folder else ():
         if path.is_file() and path.stat().st_size > 2**20:
             path.unlink()
+
+
+@pytest.fixture(scope='module')
+def metafiles_are_read_once():
+    """MMEngine reads all metafiles of a library for every config inherited from it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmengine.config.utils.load', cache(load))
+        yield

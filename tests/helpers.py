@@ -1,4 +1,7 @@
-"""Small models for tests."""
+"""Small models for tests, and parameters of large ones."""
+
+import runpy
+from pathlib import Path
 
 import torch
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
@@ -49,3 +52,17 @@ def randomize(model):
         if name.endswith('gate_scale'):
             torch.nn.init.uniform_(buffer, 0.5, 1.5)
     return model
+
+
+paper_params = runpy.run_path(
+    str(Path(__file__).parents[1] / 'tools' / 'analysis_tools' / 'paper_params.py')
+)
+COUNTS = {}
+
+
+def count_parameters(cfg, what=''):
+    """Count the parameters of a config's model, which is built once; see paper_params.py."""
+    model = str(cfg.model)
+    if (model, what) not in COUNTS:
+        COUNTS[model, what] = paper_params['count_parameters'](paper_params['build'](cfg), what)
+    return COUNTS[model, what]

@@ -1,8 +1,6 @@
-"""Every config builds; every shipped model trains and predicts."""
+"""Every config is read; every kind of model trains and predicts."""
 
-import subprocess
-import sys
-from functools import lru_cache
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,39 +8,20 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.fileio import load
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import init_default_scope
 from modelindex.load_model_index import load as load_model_index
 
-from mmdia.models import LayerInteraction, ResNet
+from mmdia.models import ResNet
+from mmdia.results.rows import read_config, read_rows, row_config
+
+from .helpers import count_parameters
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(
     str(path.relative_to(ROOT / 'configs')) for path in (ROOT / 'configs').glob('[!_]*/*.py')
 )
-
-RESULTS = load(ROOT / 'configs' / 'paper_results.yml')
-CLASSES = {
-    'CIFAR-10': 10,
-    'CIFAR-100': 100,
-    'STL-10': 10,
-    'ImageNet': 1000,
-    'mini-ImageNet': 100,
-    'chest X-ray': 2,
-}
-# What the papers do not print: first looks, another schedule, and the plain networks of depths
-# that they print with attention only.
-OTHERS = {
-    'dia/resnet83_b128-180e_cifar100.py',
-    'dia/resnet245_b128-180e_cifar100.py',
-    'dia/resnet407_b128-180e_cifar100.py',
-    'lsa/resnet245_b128-164e_cifar100.py',
-    'lsa/resnet407_b128-164e_cifar100.py',
-    'dia/dia-resnet18_b128-5e_cifar100-folder.py',
-    'dia/resnet18_b128-5e_cifar100-folder.py',
-    'dia/dia-resnet50_8xb32_in1k.py',
-}
+ROWS = read_rows()
 # Detectors by method, each at two depths.
 DETECTORS = {
     f'{folder}/{detector}_{method}-{depth}_fpn_1x_coco.py'
@@ -60,14 +39,7 @@ DETECTORS = {
     )
     for depth in ('r50', 'r101')
 }
-
-
-@pytest.fixture(scope='module', autouse=True)
-def metafiles_are_read_once():
-    """MMEngine reads all metafiles of a library for every config inherited from it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('mmengine.config.utils.load', lru_cache(maxsize=None)(load))
-        yield
+pytestmark = pytest.mark.usefixtures('metafiles_are_read_once')
 
 
 def read(name):
@@ -138,34 +110,47 @@ def detection_data(size=96):
     return data
 
 
-# The deep twins of the detectors differ in nothing but depth and weights.
-DEEP_DETECTORS = [name for name in CONFIGS if '-r101_' in name]
+@pytest.mark.parametrize('name', CONFIGS)
+def test_config(name):
+    lines = (ROOT / 'configs' / name).read_text(encoding='utf-8').splitlines()
+    assert lines[0].startswith('# ')
+    cfg = read_config(name)
+    assert cfg.default_scope in ('mmpretrain', 'mmdet')
+    assert cfg.train_cfg.max_epochs and cfg.train_dataloader and cfg.val_evaluator
+    if '-r101_' in name:  # differs from its twin in nothing but depth and weights
+        assert cfg.model.backbone.init_cfg.checkpoint == 'torchvision://resnet101'
+        cfg, twin = read(name), read(name.replace('-r101_', '-r50_'))
+        twin.model.backbone.init_cfg.checkpoint = 'torchvision://resnet101'
+        twin.model.backbone.depth = 101
+        assert cfg.to_dict() == twin.to_dict()
 
 
-@pytest.mark.parametrize('name', DEEP_DETECTORS)
-def test_deep_detector_builds(name):
-    from mmdet.registry import MODELS
+def kinds():
+    """The shallowest run of each kind of classifier: one a trunk and a method, numbers aside."""
+    runs = {}
+    for row in ROWS:
+        if row.run and row.data != 'COCO' and row.paper != 'mmdia':
+            large = row.data in ('ImageNet', 'mini-ImageNet', 'chest X-ray')
+            kind = row.paper == 'RLA', large, row.network, row.method
+            runs.setdefault(re.sub(r'\d+', '', str(kind)), []).append(row)
 
-    cfg, twin = read(name), read(name.replace('r101', 'r50'))
-    assert cfg.model.backbone.pop('init_cfg').checkpoint == 'torchvision://resnet101'
-    assert cfg.model.backbone.pop('depth') == 101
-    assert twin.model.backbone.pop('init_cfg').checkpoint == 'torchvision://resnet50'
-    assert twin.model.backbone.pop('depth') == 50
-    assert cfg.model == twin.model and cfg.train_dataloader == twin.train_dataloader
-    with torch.device('meta'):
-        model = MODELS.build(read(name).model)
-    assert model.backbone.stage_blocks == (3, 4, 23, 3)
+    def depth(row):
+        return int(re.search(r'\d+', row.network)[0])
+
+    return [min(rows, key=depth) for rows in runs.values()]
 
 
-@pytest.mark.parametrize('name', [name for name in CONFIGS if name not in DEEP_DETECTORS])
-def test_model_trains_and_predicts(name, build):
-    cfg = read(name)
-    for row in RESULTS:
-        if row['config'] == name:
-            assert (row['method'] == 'plain') == ('interaction' not in cfg.model.backbone)
-            if row['data'] != 'COCO':
-                assert cfg.model.head.num_classes == CLASSES[row['data']]
-    model = build(cfg)
+def detectors():
+    """A config of each method at depth 50, the detectors in turns."""
+    by_method = {}
+    for name in sorted(DETECTORS):
+        if '-r50_' in name:
+            by_method.setdefault(name.partition('_')[2], []).append(name)
+    return [names[i % 3] for i, (_, names) in enumerate(sorted(by_method.items()))]
+
+
+def assert_trains_and_predicts(cfg, model):
+    init_default_scope(cfg.default_scope)
     model.train()
     detection = cfg.default_scope == 'mmdet'
     data = pseudo_collate(detection_data() if detection else classification_data(model))
@@ -193,21 +178,35 @@ def test_model_trains_and_predicts(name, build):
         assert all(sample.pred_score.shape == (cfg.model.head.num_classes,) for sample in samples)
 
 
+@pytest.mark.parametrize('row', kinds(), ids=lambda row: row.run)
+def test_classifier_trains_and_predicts(row):
+    cfg = row_config(row)
+    small = dict(CIFARResNet=20, PreResNet=20, WideResNet=16)
+    backbone = cfg.model.backbone
+    backbone.depth = small.get(backbone.type.removeprefix('mmdia.'), backbone.depth)
+    assert_trains_and_predicts(cfg, initialize(cfg))
+
+
+@pytest.mark.parametrize('name', ('dia/dia-resnet50_8xb32_in1k.py', *detectors()))
+def test_model_trains_and_predicts(name, build):
+    cfg = read(name)
+    assert_trains_and_predicts(cfg, build(cfg))
+
+
 # Batch, epochs, milestones, factor, weight decay, Nesterov momentum: 001, appendix; 002,
 # section 4.1; run scripts of 003; 004, appendix.
 RECIPES = {
     'dia/dia-resnet164_b128-180e_cifar100.py': (128, 180, [60, 120], 0.1, 1e-4, False),
-    'dia/dia-resnet164_b128-180e_cifar10-noaug.py': (128, 180, [60, 120], 0.1, 1e-4, False),
-    'dia/se-preresnet164_b128-164e_cifar10.py': (128, 164, [81, 122], 0.1, 1e-4, False),
+    'dia/dia-preresnet164_b128-164e_cifar10.py': (128, 164, [81, 122], 0.1, 1e-4, False),
     'dia/dia-wrn52-4_b128-200e_cifar100.py': (128, 200, [80, 120, 160], 0.2, 5e-4, False),
     'dia/dia-resnext101-8x32_b128-300e_cifar10.py': (128, 300, [150, 225], 0.1, 5e-4, False),
     'dia/dia-resnet50_8xb32-120e_in1k.py': (256, 120, [30, 60, 90], 0.1, 1e-4, False),
     'dia/dia-resnet50_8xb32_in1k.py': (256, 100, [30, 60, 90], 0.1, 1e-4, False),
     'lsa/dia-light-resnet164_b128-164e_cifar10.py': (128, 164, [81, 122], 0.1, 1e-4, False),
-    'lsa/spem-wrn52-4_b128-200e_stl10.py': (128, 200, [80, 120, 160], 0.2, 5e-4, False),
-    'lsa/eca-resnet34_8xb32-120e_mini-in.py': (256, 120, [30, 60, 90], 0.1, 1e-4, False),
-    'lsa/dia-resnet50_8xb32-120e_chest-xray.py': (256, 120, [30, 60, 90], 0.1, 1e-4, False),
-    'dla/dla-l-resnet110_b128-180e_cifar100.py': (128, 180, [100, 150], 0.1, 1e-4, False),
+    'lsa/dia-light-wrn52-4_b128-200e_stl10.py': (128, 200, [80, 120, 160], 0.2, 5e-4, False),
+    'lsa/dia-light-resnet50_8xb32-120e_mini-in.py': (256, 120, [30, 60, 90], 0.1, 1e-4, False),
+    'lsa/dia-light-resnet50_8xb32-120e_chest-xray.py': (256, 120, [30, 60, 90], 0.1, 1e-4, False),
+    'dla/dla-l-resnet56_b128-180e_cifar100.py': (128, 180, [100, 150], 0.1, 1e-4, False),
     'dla/dla-l-resnet50_8xb32_in1k.py': (256, 100, [30, 60, 90], 0.1, 1e-4, False),
     'rla/rla-resnet56-basic_b128-160e_cifar10.py': (128, 160, [80, 120], 0.1, 1e-4, True),
     'rla/rla-resnet50_8xb32_in1k.py': (256, 100, [30, 60, 90], 0.1, 1e-4, True),
@@ -240,29 +239,24 @@ def transforms(cfg):
 
 
 def test_augmentation():
-    plain, none = (
-        read(f'dia/resnet164_b128-180e_{data}.py') for data in ('cifar10', 'cifar10-noaug')
-    )
-    assert transforms(plain) == ['RandomCrop', 'RandomFlip', 'PackInputs']
-    assert transforms(none) == ['PackInputs']
-    assert plain.val_dataloader == none.val_dataloader
-    for cfg in (plain, read('dia/resnet164_b128-180e_cifar100.py')):
+    for name in ('cifar10', 'cifar100'):
+        cfg = read(f'dia/dia-resnet164_b128-180e_{name}.py')
+        assert transforms(cfg) == ['RandomCrop', 'RandomFlip', 'PackInputs']
         mean, std = ([v / 255 for v in cfg.data_preprocessor[key]] for key in ('mean', 'std'))
         assert mean == pytest.approx([0.4914, 0.4822, 0.4465], abs=1e-4)
         assert std == pytest.approx([0.2023, 0.1994, 0.2010], abs=1e-4)
 
 
-def test_every_result_of_the_papers_has_its_config():
-    named = {row['config'] for row in RESULTS}
-    assert named <= set(CONFIGS)
-    others = {name for name in CONFIGS if name not in named and not name.startswith('demo/')}
-    assert others == OTHERS | (DETECTORS - named)
-    assert set(CONFIGS) >= DETECTORS
+def test_every_config_is_known():
+    """A row of the table, one of the detectors, or the schedule of the plain network."""
+    named = {row.config for row in ROWS if row.config}
+    assert named | DETECTORS <= set(CONFIGS)
+    others = {name for name in CONFIGS if not name.startswith('demo/')} - named - DETECTORS
+    assert others == {'dia/dia-resnet50_8xb32_in1k.py'}
 
 
-def test_page_of_configs_is_up_to_date():
-    tool = ROOT / 'tools' / 'analysis_tools' / 'list_configs.py'
-    subprocess.run([sys.executable, str(tool), '--check'], check=True)
+# Names that MMPretrain has too.
+PLAIN = [name for name in CONFIGS if Path(name).name.startswith(('resnet', 'resnext'))]
 
 
 def test_model_index_lists_the_configs():
@@ -270,20 +264,13 @@ def test_model_index_lists_the_configs():
     index.build_models_with_collections()
     listed = {model.config for model in index.models}
     assert len(listed) == len(index.models)
-    # Every detector and every attended classifier for ImageNet.
-    shown = [name for name in CONFIGS if name.endswith(('_in1k.py', '_coco.py'))]
-    assert listed == {
-        f'configs/{name}' for name in shown if not Path(name).name.startswith(('resnet', 'resnext'))
-    }
+    shown = {name for name in CONFIGS if not name.startswith(('demo/', 'small/'))} - set(PLAIN)
+    assert {f'configs/{name}' for name in shown} <= listed
     for model in index.models:
         assert (ROOT / model.config).stem == model.name
-        cfg = read(Path(model.config).relative_to('configs'))
-        with torch.device('meta'):
-            built = MODELS.build(cfg.model)
-        assert type(built.backbone.interactions()[0]) is not LayerInteraction
+        cfg = read_config(str(Path(model.config).relative_to('configs')))
         data = model.metadata.data
-        assert data['Parameters'] == sum(p.numel() for p in built.parameters())
+        assert data['Parameters'] == count_parameters(cfg)
         assert data['Epochs'] == cfg.train_cfg.max_epochs
         assert data['Batch Size'] == cfg.auto_scale_lr.base_batch_size
-        assert ('FLOPs' in data) == (cfg.default_scope == 'mmpretrain')
-        assert model.results is None
+        assert ('FLOPs' in data) == (data['Training Data'] == 'ImageNet-1k')

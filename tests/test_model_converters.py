@@ -21,6 +21,7 @@ from mmengine.runner import CheckpointLoader, load_checkpoint
 from torch import nn
 
 import mmdia
+from mmdia.results.rows import read_rows, row_config
 
 from . import authors_networks as authors
 from .authors_networks import CLASSES
@@ -30,35 +31,35 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / 'tools' / 'model_converters'
 
 
-# Script, network, our config, what is changed in its backbone
+# Script, network, our config or run, what is changed in its backbone
 
 
-SE = dict(type='mmdia.BlockAttention', attention=dict(type='mmdia.SE', ratio=16, bias=False))
-IN1K = 'dla/dla-l-resnet50_8xb32_in1k.py'
+RUNS = {row.run: row for row in read_rows()}
+IN1K = 'dla/dla-l-resnet50_8xb32_in1k'
 CASES = (
-    ('dianet', 'dia_resnet', 'dia/dia-resnet164_b128-180e_cifar10.py', dict(depth=29)),
-    ('dianet', 'dia_preresnet', 'dia/dia-preresnet164_b128-164e_cifar10.py', dict(depth=29)),
-    ('dianet', 'dia_wrn', 'dia/dia-wrn52-4_b128-200e_cifar10.py', dict(depth=22)),
-    ('dianet', 'dia_resnext', 'dia/dia-resnext101-8x32_b128-300e_cifar10.py', dict(depth=29)),
-    ('dla', 'dia_resnet', 'dla/dia-resnet20_b128-180e_cifar10.py', dict(depth=29)),
-    ('dla', 'dla_l', 'dla/dla-l-resnet20_b128-180e_cifar10.py', dict(depth=29)),
-    ('dla', 'dla_b', 'dla/dla-b-resnet20_b128-180e_cifar10.py', dict(depth=29)),
-    ('dla', 'mrla_light', 'dla/mrla-l-resnet20_b128-180e_cifar10.py', dict(depth=29)),
-    ('dla', 'mrla_base', 'dla/mrla-b-resnet20_b128-180e_cifar10.py', dict(depth=29)),
-    ('dla', 'senet', 'dla/se-resnet20_b128-180e_cifar10.py', dict(depth=29)),
-    ('dla', 'ecanet', 'dla/eca-resnet20_b128-180e_cifar10.py', dict(depth=29)),
-    ('dla', 'resnet', 'dla/resnet20_b128-180e_cifar10.py', dict(depth=29)),
+    ('dianet', 'dia_resnet', 'dia/dia-resnet164_b128-180e_cifar10', dict(depth=29)),
+    ('dianet', 'dia_preresnet', 'dia/dia-preresnet164_b128-164e_cifar10', dict(depth=29)),
+    ('dianet', 'dia_wrn', 'dia/dia-wrn52-4_b128-200e_cifar10', dict(depth=22)),
+    ('dianet', 'dia_resnext', 'dia/dia-resnext101-8x32_b128-300e_cifar10', dict(depth=29)),
+    ('dla', 'dia_resnet', 'dla/dia-resnet20_b128-180e_cifar10', dict(depth=29)),
+    ('dla', 'dla_l', 'dla/dla-l-resnet20_b128-180e_cifar10', dict(depth=29)),
+    ('dla', 'dla_b', 'dla/dla-b-resnet20_b128-180e_cifar10', dict(depth=29)),
+    ('dla', 'mrla_light', 'dla/mrla-l-resnet20_b128-180e_cifar10', dict(depth=29)),
+    ('dla', 'mrla_base', 'dla/mrla-b-resnet20_b128-180e_cifar10', dict(depth=29)),
+    ('dla', 'senet', 'dla/se-resnet20_b128-180e_cifar10', dict(depth=29)),
+    ('dla', 'ecanet', 'dla/eca-resnet20_b128-180e_cifar10', dict(depth=29)),
+    ('dla', 'resnet', 'dla/resnet20_b128-180e_cifar10', dict(depth=29)),
     (
         'dla',
         'resnet_basic',
-        'rla/resnet20-basic_b128-160e_cifar10.py',
+        'rla/resnet20-basic_b128-160e_cifar10',
         dict(project_first=False),
     ),
     (
         'dla',
         'senet_basic',
-        'rla/resnet20-basic_b128-160e_cifar10.py',
-        dict(project_first=False, interaction=SE),
+        'rla/se-resnet20-basic_b128-160e_cifar10',
+        dict(project_first=False, interaction=dict(attention=dict(bias=False))),
     ),
     ('dla', 'resnet_dla_l', IN1K, dict(base_width=8, interaction=dict(ratio=16))),
     (
@@ -77,8 +78,8 @@ CASES = (
             interaction=dict(_delete_=True, type='mmdia.MRLABase', head_channels=16),
         ),
     ),
-    ('dla', 'resnet_dlal', 'dla/faster-rcnn_dla-l-r50_fpn_1x_coco.py', {}),
-    ('mrla', 'resnet_mrlal', 'dla/retinanet_mrla-l-r50_fpn_1x_coco.py', {}),
+    ('dla', 'resnet_dlal', 'dla/faster-rcnn_dla-l-r50_fpn_1x_coco', {}),
+    ('mrla', 'resnet_mrlal', 'dla/retinanet_mrla-l-r50_fpn_1x_coco', {}),
 )
 each_case = pytest.mark.parametrize(
     ('script', 'name', 'config', 'changes'),
@@ -89,7 +90,10 @@ each_case = pytest.mark.parametrize(
 
 def our_model(config, changes=()):
     """Our model without weights."""
-    cfg = Config.fromfile(ROOT / 'configs' / config)
+    if config in RUNS:
+        cfg = row_config(RUNS[config])
+    else:
+        cfg = Config.fromfile(ROOT / 'configs' / f'{config}.py')
     if cfg.default_scope != 'mmdet':
         changes = dict(backbone=dict(changes), head=dict(in_channels=None, num_classes=CLASSES))
         changes['head']['in_channels'] = cfg.model.head.in_channels
@@ -487,7 +491,7 @@ def test_trunk_only_is_for_ours(fail, tmp_path):
 # Publishing
 
 
-CONFIG = 'configs/dia/dia-resnet18_b128-5e_cifar100-folder.py'
+CONFIG = 'configs/demo/dia-resnet18_digits.py'
 
 
 @pytest.fixture
@@ -547,14 +551,14 @@ def test_publish(call, capsys, tmp_path, trained):
     call('publish_model', path, out, '--config', ROOT / CONFIG, '--entry', entry)
     file = published(out)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    assert file.name == f'dia-resnet18_b128-5e_cifar100-folder-{digest[:8]}.pth'
+    assert file.name == f'dia-resnet18_digits-{digest[:8]}.pth'
     assert os.listdir(out) == [file.name]
 
     printed = capsys.readouterr()
     assert printed.out == entry.read_text() and printed.err == f'wrote {file}\n'
     (described,) = yaml.safe_load(printed.out)
     assert described == dict(
-        Name='dia-resnet18_b128-5e_cifar100-folder',
+        Name='dia-resnet18_digits',
         Config=CONFIG,
         Weights=file.name,
         Metadata=dict(SHA256=digest, Parameters=sum(p.numel() for p in model.parameters())),
@@ -662,13 +666,19 @@ def test_not_finite(fail, tmp_path, trained, value):
 
 
 @pytest.mark.parametrize(
-    ('config', 'message'),
+    ('backbone', 'message'),
     (
-        ('configs/dia/resnet18_b128-5e_cifar100-folder.py', 'interaction.gate_scale is not in the'),
-        ('configs/dia/dia-resnet50_8xb32_in1k.py', 'do not fit the model: '),
+        (
+            dict(depth=18, base_channels=16, stem_channels=16, small_stem=True),
+            'interaction.gate_scale is not in the',
+        ),
+        (dict(depth=50), 'do not fit the model: '),
     ),
 )
-def test_unfit_config(fail, tmp_path, trained, config, message):
+def test_unfit_config(fail, tmp_path, trained, backbone, message):
+    backbone = dict(backbone, _delete_=True, type='mmdia.ResNet')
+    config = tmp_path / 'other.py'
+    config.write_text(f'_base_ = {str(ROOT / CONFIG)!r}\nmodel = dict(backbone={backbone})')
     assert message in fail('publish_model', trained[0], tmp_path / 'out', '--config', config)
     assert not (tmp_path / 'out').exists()
 

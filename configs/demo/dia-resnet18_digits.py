@@ -1,3 +1,4 @@
+# A first look: DIA-LSTM in a slim ResNet-18 on scikit-learn's handwritten digits.
 _base_ = 'mmpretrain::_base_/default_runtime.py'
 
 model = dict(

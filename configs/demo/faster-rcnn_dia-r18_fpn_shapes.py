@@ -1,3 +1,4 @@
+# A first look: a slim Faster R-CNN with DIA-LSTM on drawn shapes.
 _base_ = ['../_base_/models/faster-rcnn_r18-w16_fpn.py', 'mmdet::_base_/default_runtime.py']
 
 image_size = 128

@@ -1,3 +1,4 @@
+# Mask R-CNN with DIA-LSTM in ResNet-101, on COCO by MMDetection's 1x schedule.
 _base_ = 'mask-rcnn_dia-r50_fpn_1x_coco.py'
 
 model = dict(backbone=dict(depth=101, init_cfg=dict(checkpoint='torchvision://resnet101')))

@@ -1,3 +1,4 @@
+# Mask R-CNN with shared SE (DIA-SE) in ResNet-101, on COCO by MMDetection's 1x schedule.
 _base_ = 'mask-rcnn_dia-se-r50_fpn_1x_coco.py'
 
 model = dict(backbone=dict(depth=101, init_cfg=dict(checkpoint='torchvision://resnet101')))

@@ -1,3 +1,4 @@
+# DIANet: plain ResNet-152 on ImageNet, for comparison.
 _base_ = 'mmpretrain::resnet/resnet152_8xb32_in1k.py'
 
 model = dict(backbone=dict(type='mmdia.ResNet'))

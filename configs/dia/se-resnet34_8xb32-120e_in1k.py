@@ -1,3 +1,4 @@
+# DIANet: SE in ResNet-34 on ImageNet.
 _base_ = 'resnet34_8xb32-120e_in1k.py'
 
 model = dict(

@@ -1,3 +1,4 @@
+# DIANet: SE in ResNet-50 on ImageNet.
 _base_ = 'resnet50_8xb32-120e_in1k.py'
 
 model = dict(

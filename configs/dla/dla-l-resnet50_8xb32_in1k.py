@@ -1,3 +1,4 @@
+# Dynamic Layer Attention: DLA-L in ResNet-50 on ImageNet.
 _base_ = 'mmpretrain::resnet/resnet50_8xb32_in1k.py'
 
 model = dict(

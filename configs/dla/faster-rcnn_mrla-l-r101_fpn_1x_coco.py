@@ -1,3 +1,4 @@
+# Faster R-CNN with MRLA-L in ResNet-101, on COCO by MMDetection's 1x schedule.
 _base_ = 'faster-rcnn_mrla-l-r50_fpn_1x_coco.py'
 
 model = dict(backbone=dict(depth=101, init_cfg=dict(checkpoint='torchvision://resnet101')))

@@ -1,3 +1,4 @@
+# Recurrent Layer Attention: plain ResNet-101 on ImageNet, for comparison.
 _base_ = 'mmpretrain::resnet/resnet101_8xb32_in1k.py'
 
 model = dict(backbone=dict(type='mmdia.ResNet'))

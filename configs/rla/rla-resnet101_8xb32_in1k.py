@@ -1,3 +1,4 @@
+# Recurrent Layer Attention: RLA in ResNet-101 on ImageNet.
 _base_ = 'resnet101_8xb32_in1k.py'
 
 model = dict(

@@ -1,3 +1,4 @@
+# Recurrent Layer Attention: RLA in ResNet-18 on ImageNet.
 _base_ = 'resnet18_8xb32_in1k.py'
 
 model = dict(

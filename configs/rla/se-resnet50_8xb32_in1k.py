@@ -1,3 +1,4 @@
+# Recurrent Layer Attention: SE in ResNet-50 on ImageNet.
 _base_ = 'resnet50_8xb32_in1k.py'
 
 model = dict(

@@ -3,7 +3,9 @@
 import csv
 import shlex
 from argparse import ArgumentParser
+from copy import deepcopy
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import List, Optional, Union
 
@@ -103,8 +105,14 @@ def parse_options(options: str) -> dict:
     return parser.parse_args(shlex.split(options)).options or {}
 
 
+@cache
+def read_config(name: str) -> Config:
+    """Read a config once, however many rows have it."""
+    return Config.fromfile(CONFIGS / name)
+
+
 def row_config(row: Row) -> Config:
-    """Read the config of a row, with its options.
+    """The config of a row, with its options.
 
     Args:
         row (Row): A row that has a config.
@@ -112,6 +120,6 @@ def row_config(row: Row) -> Config:
     Returns:
         Config: The config, as ``tools/train.py CONFIG --cfg-options OPTIONS`` has it.
     """
-    cfg = Config.fromfile(CONFIGS / row.config)
+    cfg = deepcopy(read_config(row.config))
     cfg.merge_from_dict(parse_options(row.options))
     return cfg

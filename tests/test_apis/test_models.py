@@ -61,7 +61,7 @@ def test_list_models():
     names = list_models()
     assert {CLASSIFIER, DETECTOR} <= set(names) and names == sorted(names)
     # As MMPretrain's function: something may follow the pattern, nothing precede it.
-    assert list_models('dla-l') == ['dla-l-resnet101_8xb32_in1k', 'dla-l-resnet50_8xb32_in1k']
+    assert list_models('dla-l*in1k') == ['dla-l-resnet101_8xb32_in1k', 'dla-l-resnet50_8xb32_in1k']
     assert set(list_models('*dla-l')) > set(list_models('dla-l'))
     assert list_models('nothing') == []
 
@@ -90,7 +90,7 @@ def test_get_model(name, tmp_path, monkeypatch):
 
 
 def test_get_model_of_any_config():
-    model = get_model('mmdia::dia/dia-resnet83_b128-180e_cifar100.py', head=dict(num_classes=7))
+    model = get_model('mmdia::dla/dla-l-resnet56_b128-180e_cifar100.py', head=dict(num_classes=7))
     assert model.head.num_classes == 7
     with pytest.raises(FileNotFoundError, match=r'nothing\.py'):
         get_model('mmdia::dia/nothing.py')

@@ -293,11 +293,11 @@ def test_missing_annotations_of_a_metric():
 @pytest.mark.parametrize(
     ('config', 'missing'),
     (
-        ('lsa/resnet164_b128-164e_stl10.py', 'data/stl10'),
-        ('lsa/resnet18_8xb32-120e_mini-in.py', 'data/mini-imagenet'),
-        ('lsa/resnet50_8xb32-120e_chest-xray.py', 'data/chest_xray'),
+        ('lsa/dia-light-resnet164_b128-164e_stl10.py', 'data/stl10'),
+        ('lsa/dia-light-resnet50_8xb32-120e_mini-in.py', 'data/mini-imagenet'),
+        ('lsa/dia-light-resnet50_8xb32-120e_chest-xray.py', 'data/chest_xray'),
         ('dia/dia-resnet50_8xb32_in1k.py', 'data/imagenet'),
-        ('dia/dia-resnet18_b128-5e_cifar100-folder.py', 'data/cifar100'),
+        ('dia/dia-resnet164_b128-180e_cifar100.py', 'data/cifar100'),
         ('dia/mask-rcnn_dia-r50_fpn_1x_coco.py', 'data/coco/'),
     ),
 )

@@ -1,34 +1,40 @@
-"""Write docs/configs.md: every network that the papers train, and its config.
+"""Write docs/configs.md: every network that the papers train, and how to train it.
 
-Reads configs/paper_results.yml. With --check, only says whether the page is up
-to date.
+Reads configs/rows.csv. With --check, only says whether the page is up to date.
 """
 
 from argparse import ArgumentParser
 from itertools import groupby
 from pathlib import Path
-from typing import Iterable, List
+from typing import Dict, Iterable, List
 
-from mmengine.fileio import load
+from mmdia.results.rows import Row, read_rows
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLE = ROOT / 'configs' / 'paper_results.yml'
 PAGE = ROOT / 'docs' / 'configs.md'
 
 INTRODUCTION = """# Configs of the papers
 
-<!-- Written by tools/analysis_tools/list_configs.py from configs/paper_results.yml. -->
+<!-- Written by tools/analysis_tools/list_configs.py from configs/rows.csv. -->
 
-Every network that the four papers train has a config, but for the few that are named with
-their papers; `python tools/train.py configs/CONFIG` trains it. What the papers print is
-quoted; none of these networks has been trained here to its end. Where a paper is silent on
-the recipe, the config takes that of the same network elsewhere in the paper, or of its
-released code.
-Where the datasets have to lie: [datasets](datasets.md). How many parameters the papers
-print: `python tools/analysis_tools/paper_params.py`.
+[configs/rows.csv](../configs/rows.csv) has a row for every accuracy, error and AP that the four
+papers print, with the spread, the number of parameters and the run that gives it. Here they are by
+run: a config, to which the first column leads, with options.
+
+```bash
+python tools/train.py configs/CONFIG --cfg-options OPTIONS
+```
+
+What the papers print is quoted; none of these networks has been trained here to its end. Where a
+paper is silent on the recipe, the config takes that of the same network elsewhere in the paper, or
+of its released code. Numbers in brackets are those of the papers' tables. Of detectors, the page
+has the AP of boxes and masks alone.
+
+Where the datasets have to lie: [datasets](datasets.md). How many parameters the papers print:
+`python tools/analysis_tools/paper_params.py`.
 """
 
-# Short name, title and what the figures are, in the order of the page.
+# Title and what the figures are, by the name in the table.
 PAPERS = {
     'DIANet': (
         '[DIANet: Dense-and-Implicit Attention Network](https://arxiv.org/abs/1905.10671)',
@@ -43,34 +49,54 @@ PAPERS = {
     'DLA': (
         '[Strengthening Layer Interaction via Dynamic Layer Attention]'
         '(https://arxiv.org/abs/2406.13392)',
-        'Top-1 accuracy in %, for COCO box AP and mask AP.',
+        'Top-1 and top-5 accuracy in %, for COCO box AP and mask AP.',
     ),
     'RLA': (
         '[Recurrent Layer Attention Network](https://openreview.net/forum?id=Bke5aJBKvH)',
-        'Top-1 error in %. Not here: Faster R-CNN with a C4 head on COCO 2014, whose last stage '
-        'runs once for each proposal: the paper does not say what the LSTM then reads.',
+        'Top-1 and top-5 error in %, for COCO box AP.',
     ),
+    'mmdia': ('Comparisons of our own', 'They print no figures'),
 }
+METRICS = ('accuracy', 'accuracy_top5', 'error', 'error_top5', 'box_AP', 'mask_AP')
 
 
-def section(paper: str, rows: Iterable[dict]) -> List[str]:
+def printed(rows: Iterable[Row]) -> str:
+    """What the tables of a paper print for a run, each table in brackets."""
+    tables: Dict[str, List[str]] = {}
+    for row in rows:
+        figures = tables.setdefault(row.table, [])
+        if row.printed and row.metric in METRICS:
+            figures.append(f'{row.printed} ± {row.spread}' if row.spread else row.printed)
+    by_figure: Dict[str, List[str]] = {}
+    for table, figures in tables.items():
+        by_figure.setdefault(' / '.join(figures), []).append(table)
+    return ', '.join(
+        f'{figures} ({", ".join(tables)})'.lstrip() for figures, tables in by_figure.items()
+    )
+
+
+def section(paper: str, rows: Iterable[Row]) -> List[str]:
     """The lines of one paper: a title and a table."""
     title, figures = PAPERS[paper]
     lines = [f'## {paper}', '', f'{title}. {figures}', '']
-    lines += ['| Network | Data | Method | Printed | Table | Config |', '|---|---|---|---|---|---|']
+    lines += [
+        '| Run | Network | Data | Method | Printed | Options |',
+        '|---|---|---|---|---|---|',
+    ]
+    runs: Dict[tuple, List[Row]] = {}
     for row in rows:
-        name = Path(row['config']).stem
-        lines.append(
-            '| {network} | {data} | {method} | {printed} | {table} '.format(**row)
-            + f'| [{name}](../configs/{row["config"]}) |'
-        )
+        runs.setdefault((row.run, row.network, row.data, row.method), []).append(row)
+    for (run, *what), group in runs.items():
+        name = f'[{Path(run).name}](../configs/{group[0].config})' if run else 'not here'
+        options = f'`{group[0].options}`' if group[0].options else ''
+        lines.append(f'| {" | ".join([name, *what, printed(group), options])} |')
     return lines
 
 
 def page() -> str:
     """The text of the page."""
     lines = [INTRODUCTION]
-    for paper, rows in groupby(load(TABLE), key=lambda row: row['paper']):
+    for paper, rows in groupby(read_rows(ROOT / 'configs' / 'rows.csv'), key=lambda row: row.paper):
         lines += [*section(paper, rows), '']
     return '\n'.join(lines).rstrip() + '\n'
 

@@ -1,54 +1,56 @@
 """Compare parameter counts with those that the papers print.
 
-Builds the models of the rows of paper_params.yml and prints a line for each.
-Exits with an error if a figure that can be reproduced is not.
+Builds the models of the rows of configs/rows.csv that have a count and prints a
+line for each. Exits with an error if a figure that can be reproduced is not.
+
+What the column ``count`` says is counted: all parameters, if it is empty;
+``with_conv_biases``, as if every convolution had a bias, as in Keras, and
+``with_conv_biases_and_statistics``, with running means and variances too;
+``trainable``, without the frozen stem and first stage of detectors; ``tenth``,
+all, but printed in tens of millions. A row whose figure no model can give has a
+``note`` that says why.
 """
 
 from argparse import ArgumentParser, Namespace
 from math import floor
-from pathlib import Path
 from typing import Iterable, Iterator, NamedTuple
 
 import torch
-from mmengine.fileio import load
-from mmengine.hub import get_config
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
 import mmdia  # noqa: F401  (opens the configs of mmdia and finds its models)
-from mmdia.registry import MODELS
+from mmdia.results.rows import Row, read_rows, row_config
+from mmdia.utils.configs import is_detection
 
-TABLE = Path(__file__).with_suffix('.yml')
-DETECTORS = {
-    'faster-rcnn': 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
-    'mask-rcnn': 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py',
-}
-CLASSES = 1000
-LINE = '{paper:7} {table:>5} {row:44.44} {data:9} {printed:>6} {ours:>11}  {verdict}'
+LINE = '{paper:7} {table:>5} {name:44.44} {data:9} {params:>6} {ours:>11}  {verdict}'
 
 
 class Result(NamedTuple):
     """A row and what became of it.
 
     Args:
-        row (dict): The row of the table.
+        row (Row): The row of the table.
         count (int): Our count.
     """
 
-    row: dict
+    row: Row
     count: int
 
     @property
     def verdict(self) -> str:
         """How our count compares with the printed figure."""
-        digits = len(self.row['printed'].partition('.')[2])
-        printed = float(self.row['printed'])
-        millions = self.count / 1e6
-        if round(millions, digits) == printed:
-            return 'reproduced'
-        if floor(millions * 10**digits) / 10**digits == printed:
-            return 'reproduced, if truncated'
-        return f'differs ({self.row.get("reason", "unexpected")})'
+        digits = len(self.row.params.partition('.')[2])
+        printed = float(self.row.params)
+        tenth = self.row.count == 'tenth'
+        count = self.count / (1e7 if tenth else 1e6)
+        unit = ', in tens of millions' if tenth else ''
+        if round(count, digits) == printed:
+            return f'reproduced{unit}'
+        if floor(count * 10**digits) / 10**digits == printed:
+            return f'reproduced{unit}, if truncated'
+        return f'differs ({self.row.note or "unexpected"})'
 
     @property
     def reproduced(self) -> bool:
@@ -56,41 +58,25 @@ class Result(NamedTuple):
         return self.verdict.startswith('reproduced')
 
 
-def build(row: dict) -> nn.Module:
-    """Build the model of a row, without memory for its weights."""
-    if 'config' in row:
-        from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
-
-        init_default_scope('mmpretrain')
-        cfg = get_config(f'mmdia::{row["config"]}')
-        cfg.merge_from_dict(row.get('cfg_options', {}))
-        with torch.device('meta'):
-            return MMPRETRAIN_MODELS.build(cfg.model)
-    if 'detector' in row:
-        from mmdet.registry import MODELS as MMDET_MODELS
-
-        init_default_scope('mmdet')
-        cfg = get_config(DETECTORS[row['detector']]).model
-        cfg.backbone.update(row['backbone'])
-        with torch.device('meta'):
-            return MMDET_MODELS.build(cfg)
+def build(cfg: Config) -> nn.Module:
+    """Build the model of a config, without memory for its weights."""
+    if is_detection(cfg):
+        from mmdet.registry import MODELS
+    else:
+        from mmpretrain.registry import MODELS
+    init_default_scope(cfg.default_scope)
     with torch.device('meta'):
-        backbone = MODELS.build(dict(row['backbone']))
-        head = nn.Linear(row.get('head_channels', backbone.stage_channels[-1]), CLASSES)
-    return nn.ModuleDict(dict(backbone=backbone, head=head))
+        return MODELS.build(cfg.model)
 
 
-def count_parameters(model: nn.Module, what: str = 'all') -> int:
+def count_parameters(model: nn.Module, what: str = '') -> int:
     """Count the parameters of a model.
 
     Args:
         model (nn.Module): The model; its backbone is called ``backbone``.
-        what (str): ``'all'``; ``'with_conv_biases'``, as if every convolution
-            of the trunk had a bias; ``'with_conv_biases_and_statistics'``,
-            with the running means and variances of norms too; or
-            ``'trainable'``, without the stem and the first stage, which
-            detectors freeze with all that is in them if it was trained before.
-            Defaults to ``'all'``.
+        what (str): A value of the column ``count``. What is ``'trainable'`` is
+            not in the stem and the first stage, which detectors freeze with all
+            that is in them if it was trained before. Defaults to ``''``.
 
     Returns:
         int: The count.
@@ -105,10 +91,14 @@ def count_parameters(model: nn.Module, what: str = 'all') -> int:
     return count
 
 
-def check_rows(rows: Iterable[dict]) -> Iterator[Result]:
+def check_rows(rows: Iterable[Row]) -> Iterator[Result]:
     """Count the parameters of the model of each row."""
+    counts = {}  # a run stands in several tables
     for row in rows:
-        yield Result(row, count_parameters(build(row), row.get('count', 'all')))
+        key = row.run, row.count
+        if key not in counts:
+            counts[key] = count_parameters(build(row_config(row)), row.count)
+        yield Result(row, counts[key])
 
 
 def parse_args() -> Namespace:
@@ -121,19 +111,24 @@ def parse_args() -> Namespace:
 def main() -> None:
     """Print the comparison."""
     args = parse_args()
-    rows = [row for row in load(TABLE) if args.paper in (None, row['paper'])]
+    rows = [row for row in read_rows() if row.exact_params and args.paper in (None, row.paper)]
     if not rows:
-        raise SystemExit(f'--paper: there are no rows of {args.paper}')
-    titles = dict(paper='paper', table='table', row='row', data='data', printed='M')
+        raise SystemExit(f'--paper: there are no counts of {args.paper}')
+    titles = dict(paper='paper', table='table', name='network, method', data='data', params='M')
     print(LINE.format(**titles, ours='ours', verdict='verdict'))
     results = []
     for result in check_rows(rows):
         results.append(result)
-        print(
-            LINE.format(**result.row, ours=f'{result.count:,}', verdict=result.verdict), flush=True
+        row = result.row
+        line = LINE.format(
+            **vars(row),
+            name=f'{row.network}, {row.method}',
+            ours=f'{result.count:,}',
+            verdict=result.verdict,
         )
+        print(line, flush=True)
     differing = [result for result in results if not result.reproduced]
-    unexpected = sum('reason' not in result.row for result in differing)
+    unexpected = sum(not result.row.note for result in differing)
     if unexpected:
         raise SystemExit(f'{unexpected} figures that can be reproduced are not')
     print(f'{len(differing)} differ for the reason given')

@@ -1,3 +1,0 @@
-_base_ = 'resnet164_b128-180e_cifar100.py'
-
-model = dict(backbone=dict(interaction=dict(type='mmdia.DIALSTM', ratio=4, activation='relu')))

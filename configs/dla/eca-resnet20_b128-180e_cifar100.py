@@ -1,5 +1,0 @@
-_base_ = 'resnet20_b128-180e_cifar100.py'
-
-model = dict(
-    backbone=dict(interaction=dict(type='mmdia.BlockAttention', attention=dict(type='mmdia.ECA')))
-)

@@ -1,3 +1,0 @@
-_base_ = 'resnet56_b128-180e_cifar10.py'
-
-model = dict(backbone=dict(interaction=dict(type='mmdia.MRLALight', attention_drop_path_rate=0.2)))

@@ -1,3 +1,0 @@
-_base_ = 'resnet50_8xb32-120e_chest-xray.py'
-
-model = dict(backbone=dict(interaction=dict(type='mmdia.DIALSTM', ratio=20)))

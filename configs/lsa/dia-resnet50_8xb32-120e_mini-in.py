@@ -1,3 +1,0 @@
-_base_ = 'resnet50_8xb32-120e_mini-in.py'
-
-model = dict(backbone=dict(interaction=dict(type='mmdia.DIALSTM', ratio=20)))

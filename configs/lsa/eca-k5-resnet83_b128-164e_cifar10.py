@@ -1,9 +1,0 @@
-_base_ = 'resnet83_b128-164e_cifar10.py'
-
-model = dict(
-    backbone=dict(
-        interaction=dict(
-            type='mmdia.BlockAttention', attention=dict(type='mmdia.ECA', kernel_size=5)
-        )
-    )
-)

@@ -1,7 +1,0 @@
-_base_ = 'resnet50_8xb32-120e_chest-xray.py'
-
-model = dict(
-    backbone=dict(
-        interaction=dict(type='mmdia.BlockAttention', attention=dict(type='mmdia.SE', ratio=16))
-    )
-)

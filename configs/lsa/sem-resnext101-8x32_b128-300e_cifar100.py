@@ -1,7 +1,0 @@
-_base_ = '../dia/resnext101-8x32_b128-300e_cifar100.py'
-
-model = dict(
-    backbone=dict(
-        interaction=dict(type='mmdia.BlockAttention', attention=dict(type='mmdia.SEM', ratio=4))
-    )
-)

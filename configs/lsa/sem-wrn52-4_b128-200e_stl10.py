@@ -1,7 +1,0 @@
-_base_ = 'wrn52-4_b128-200e_stl10.py'
-
-model = dict(
-    backbone=dict(
-        interaction=dict(type='mmdia.BlockAttention', attention=dict(type='mmdia.SEM', ratio=4))
-    )
-)

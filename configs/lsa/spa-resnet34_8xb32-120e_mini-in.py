@@ -1,7 +1,0 @@
-_base_ = 'resnet34_8xb32-120e_mini-in.py'
-
-model = dict(
-    backbone=dict(
-        interaction=dict(type='mmdia.BlockAttention', attention=dict(type='mmdia.SPA', ratio=16))
-    )
-)

@@ -1,5 +1,0 @@
-_base_ = 'resnet164_b128-164e_stl10.py'
-
-model = dict(
-    backbone=dict(interaction=dict(type='mmdia.BlockAttention', attention=dict(type='mmdia.SPEM')))
-)

@@ -1,5 +1,0 @@
-_base_ = '../dia/resnext101-8x32_b128-300e_cifar10.py'
-
-model = dict(
-    backbone=dict(interaction=dict(type='mmdia.BlockAttention', attention=dict(type='mmdia.SRM')))
-)

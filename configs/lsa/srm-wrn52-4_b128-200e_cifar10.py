@@ -1,5 +1,0 @@
-_base_ = '../dia/wrn52-4_b128-200e_cifar10.py'
-
-model = dict(
-    backbone=dict(interaction=dict(type='mmdia.BlockAttention', attention=dict(type='mmdia.SRM')))
-)

@@ -1,7 +1,0 @@
-_base_ = 'resnet110-basic_b128-160e_cifar10.py'
-
-model = dict(
-    backbone=dict(
-        interaction=dict(type='mmdia.BlockAttention', attention=dict(type='mmdia.SE', ratio=16))
-    )
-)
