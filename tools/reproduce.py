@@ -91,7 +91,7 @@ def print_rows(rows: List[Row]) -> None:
 def build_runs(rows: List[Row], args: Namespace) -> List[Run]:
     """The runs that rows need, each once, all of a seed before those of the next."""
     settings = Settings(**{name: getattr(args, name) for name in Settings._fields})
-    distinct = {row.run: row for row in rows}.values()
+    distinct = {row.run: row for row in rows if row.run}.values()
     return [
         Run(row, seed, settings, args.work_dir) for seed in range(args.seeds) for row in distinct
     ]

@@ -3,18 +3,32 @@
 import statistics
 import warnings
 from collections import defaultdict
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from scipy.stats import ttest_ind, ttest_rel
 
-# The scalar of each metric of the table of rows, and its factor to what papers print.
-METRICS = {
-    'accuracy': ('accuracy/top1', 1),
-    'box_AP': ('coco/bbox_mAP', 100),
-    'box_AP50': ('coco/bbox_mAP_50', 100),
-    'box_AP75': ('coco/bbox_mAP_75', 100),
-    'mask_AP': ('coco/segm_mAP', 100),
+
+def percent(value: float) -> float:
+    """A fraction in percent."""
+    return 100 * value
+
+
+def error(accuracy: float) -> float:
+    """The error in percent."""
+    return 100 - accuracy
+
+
+# The scalar of each metric of the table of rows, and what makes of it the figure that papers print.
+METRICS: Dict[str, Tuple[str, Callable[[float], float]]] = {
+    'accuracy': ('accuracy/top1', float),
+    'accuracy_top5': ('accuracy/top5', float),
+    'error': ('accuracy/top1', error),
+    'error_top5': ('accuracy/top5', error),
 }
+for kind, name in (('box', 'bbox'), ('mask', 'segm')):
+    for part in ('', '50', '75', '_S', '_M', '_L'):
+        scalar = f'coco/{name}_mAP_{part.strip("_").lower()}'.rstrip('_')
+        METRICS[f'{kind}_AP{part}'] = (scalar, percent)
 
 
 class Sample(NamedTuple):
@@ -73,12 +87,12 @@ def collect(records: Sequence[dict], metric: str, best: bool = False) -> Dict[st
         Dict[str, Sample]: The samples by the names of the runs; records without the
         metric are left out.
     """
-    name, factor = METRICS.get(metric, (metric, 1))
+    name, figure = METRICS.get(metric, (metric, float))
     samples = defaultdict(lambda: Sample({}, {}))
     for record in records:
         value = record['best' if best else 'last'].get(name)
         if value is not None:
-            samples[record['run']].values[record['seed']] = value * factor
+            samples[record['run']].values[record['seed']] = figure(value)
             samples[record['run']].seconds[record['seed']] = record['seconds']
     return dict(samples)
 

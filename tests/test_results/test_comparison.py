@@ -6,7 +6,8 @@ import statistics
 import pytest
 from scipy.stats import t
 
-from mmdia.results.comparison import collect, compare
+from mmdia.results.comparison import METRICS, collect, compare
+from mmdia.results.rows import read_rows
 
 PLAIN = {0: 50.0, 1: 50.4, 2: 49.9}
 DIA = {0: 51.0, 1: 51.1, 2: 50.8, 3: 51.6}
@@ -85,3 +86,12 @@ def test_metrics():
     assert collect([detector], 'box_AP')['d'].mean == pytest.approx(38.2)
     assert collect([detector], 'coco/bbox_mAP')['d'].mean == pytest.approx(0.382)
     assert collect([detector], 'accuracy') == {}
+    classifier = records('c', {0: 76.4})
+    assert collect(classifier, 'error')['c'].mean == pytest.approx(23.6)
+
+
+def test_metrics_of_the_table():
+    """Each has a scalar of the library's evaluators, but for the classes of the chest X-rays."""
+    known = {*METRICS, 'accuracy_pneumonia', 'accuracy_normal'}
+    assert {row.metric for row in read_rows()} <= known
+    assert METRICS['box_AP'][0] == 'coco/bbox_mAP' and METRICS['mask_AP_S'][0] == 'coco/segm_mAP_s'

@@ -12,9 +12,9 @@ from mmdia.cli.command_line import add_common_arguments
 from mmdia.results import rows as table
 from mmdia.results.rows import COLUMNS, parse_options, read_config, read_rows, row_config
 
-from .helpers import count_parameters, paper_params
+from ..helpers import count_parameters, paper_params
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ROWS = read_rows()
 RUNS = {row.run: row for row in ROWS if row.run}
 PAPERS = [row for row in ROWS if row.paper != 'mmdia']  # the others are comparisons of our own
