@@ -2,11 +2,14 @@
 
 import copy
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.distributed as dist
+from mmdet.testing import demo_mm_inputs
+from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
@@ -15,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from mmdia.engine import BFloat16OptimWrapper, ChannelsLastHook, SinglePrecisionHeadsHook
 from mmdia.registry import MODELS
 
+ROOT = Path(__file__).parents[2]
 CHANNELS_LAST = torch.channels_last
 
 
@@ -95,6 +99,28 @@ def test_accumulated_gradients_take_one_step(classifier, data):
     assert torch.equal(before, classifier.head.fc.weight)
     classifier.train_step(data, optimizer)
     assert not torch.equal(before, classifier.head.fc.weight)
+
+
+@pytest.mark.parametrize(
+    'name', ('mask-rcnn_dia-r50_fpn_1x_coco.py', 'retinanet_dia-r50_fpn_1x_coco.py')
+)
+def test_detectors(name):
+    cfg = Config.fromfile(ROOT / 'configs' / 'dia' / name).model
+    cfg.backbone.update(depth=18, base_channels=8, stem_channels=8, init_cfg=None)
+    cfg.backbone.interaction.ratio = 4
+    cfg.neck.update(in_channels=[8, 16, 32, 64])
+    init_default_scope('mmdet')
+    detector = MODELS.build(cfg)
+    run_hooks(detector, ChannelsLastHook(), SinglePrecisionHeadsHook())
+    optimizer = optimize(detector, BFloat16OptimWrapper)
+    masks = detector.with_mask
+    images = demo_mm_inputs(1, [[3, 64, 96]], num_classes=2, with_mask=masks)
+    losses = detector.train_step(images, optimizer)
+    assert all(loss.isfinite() and loss.dtype == torch.float32 for loss in losses.values())
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        (sample,) = detector.eval().val_step(demo_mm_inputs(1, [[3, 64, 96]], num_classes=2))
+    assert sample.pred_instances.bboxes.dtype == torch.float32
+    assert ('masks' in sample.pred_instances) == masks
 
 
 def test_distributed_gradients_have_the_format_of_the_weights(classifier, data):

@@ -209,7 +209,7 @@ def test_lines_go_together_in_a_detector(run):
     # Mixed precision is with bfloat16 then.
     together = [what for what in LINES if what != 'Mixed precision']
     options = [word for what in together for word in (*LINES[what], *EXTRA.get(what, ()))]
-    runner = run(SHAPES, *options)
+    runner = run(SHAPES, *options, '--no-validate')
     for what in together:
         EFFECTS[what](runner)
 
