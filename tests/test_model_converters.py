@@ -60,6 +60,23 @@ CASES = (
         'rla/resnet20-basic_b128-160e_cifar10.py',
         dict(project_first=False, interaction=SE),
     ),
+    (
+        'dla',
+        'senet_imagenet',
+        IN1K,
+        dict(base_width=8, interaction=dict(_delete_=True, **SE)),
+    ),
+    (
+        'dla',
+        'ecanet_imagenet',
+        IN1K,
+        dict(
+            base_width=8,
+            interaction=dict(
+                _delete_=True, type='mmdia.BlockAttention', attention=dict(type='mmdia.ECA')
+            ),
+        ),
+    ),
     ('dla', 'resnet_dla_l', IN1K, dict(base_width=8, interaction=dict(ratio=16))),
     (
         'mrla',
