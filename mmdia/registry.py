@@ -5,19 +5,58 @@ They import the modules that they hold on first use, so that
 without ``custom_imports``.
 """
 
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import LOOPS as MMENGINE_LOOPS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
-from mmengine.registry import Registry
+from typing import Any, Iterator
 
-MODELS = Registry('model', parent=MMENGINE_MODELS, scope='mmdia', locations=['mmdia.models'])
-DATASETS = Registry(
-    'dataset', parent=MMENGINE_DATASETS, scope='mmdia', locations=['mmdia.datasets']
-)
-HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='mmdia', locations=['mmdia.engine'])
-LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope='mmdia', locations=['mmdia.engine'])
-OPTIM_WRAPPERS = Registry(
-    'optim_wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope='mmdia', locations=['mmdia.engine']
-)
+from mmengine.registry import DefaultScope, Registry, root
+
+# Where the types of a config are looked up that has no scope but ours.
+LIBRARIES = ('mmpretrain', 'mmdet')
+
+
+class AddedRegistry(Registry):
+    """A registry whose scope adds to the scope around it.
+
+    MMEngine gives the scope of a package to all dicts of a config that is
+    inherited from it: below ``_base_ = 'mmdia::...'`` all types without a scope
+    are ours. Those that are not are types of the library whose scope surrounds
+    that of the dict, such as the default scope of a run.
+    """
+
+    def surrounding(self) -> Iterator[Registry]:
+        """The registries of the same kind in the scopes around ours, the nearest first."""
+        scopes = [scope.scope_name for scope in reversed(DefaultScope._instance_dict.values())]
+        for scope in dict.fromkeys((*scopes, *LIBRARIES)):
+            registry = None if scope == self.scope else self.parent._search_child(scope)
+            if registry is not None:
+                yield registry
+
+    def get(self, key: str) -> Any:
+        """Find what is registered under a name; see :meth:`mmengine.registry.Registry.get`."""
+        self.import_from_location()
+        if isinstance(key, str) and '.' not in key and key not in self.module_dict:
+            for registry in self.surrounding():
+                registry.import_from_location()
+                if key in registry.module_dict:
+                    return registry.module_dict[key]
+        return super().get(key)
+
+
+def add_to(parent: Registry, *locations: str) -> AddedRegistry:
+    """Make the child of a registry of MMEngine.
+
+    Args:
+        parent (Registry): The registry.
+        *locations (str): The modules that register something.
+    """
+    return AddedRegistry(parent.name, parent=parent, scope='mmdia', locations=list(locations))
+
+
+MODELS = add_to(root.MODELS, 'mmdia.models')
+DATASETS = add_to(root.DATASETS, 'mmdia.datasets')
+HOOKS = add_to(root.HOOKS, 'mmdia.engine')
+LOOPS = add_to(root.LOOPS, 'mmdia.engine')
+OPTIM_WRAPPERS = add_to(root.OPTIM_WRAPPERS, 'mmdia.engine')
+# Those to which nothing is added have their types from around.
+for registry in vars(root).values():
+    if isinstance(registry, Registry) and 'mmdia' not in registry.children:
+        add_to(registry)

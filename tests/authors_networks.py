@@ -326,12 +326,16 @@ def cifar_parts():
     return dict(conv1=conv(3, 16, 3), bn1=norm(16))
 
 
-def plain(parts, build=bottleneck, expansion=4):
-    stages = cifar_blocks(build, expansion)
+def add_parts(stages, parts):
     for block in chain(*stages):
         channels = (block.bn3 if hasattr(block, 'bn3') else block.bn2).num_features
         for name, part in parts(channels).items():
             setattr(block, name, part)
+    return stages
+
+
+def plain(parts, build=bottleneck, expansion=4):
+    stages = add_parts(cifar_blocks(build, expansion), parts)
     layers = {f'layer{i}': nn.Sequential(*blocks) for i, blocks in enumerate(stages, 1)}
     net = Net(**cifar_parts(), **layers, fc=nn.Linear(64 * expansion, CLASSES))
     return finish(net, layers.values(), plain_stage)
@@ -495,6 +499,19 @@ def resnet_dla_l():
     names = dict(name='mrla', excite='extict')
     stages = dla_stages(imagenet_blocks(NARROW), 16, light=True, **names)
     return imagenet(stages, lambda stage, x: dla_light_stage(stage, x, **names))
+
+
+def plain_imagenet(parts):
+    stages = add_parts(imagenet_blocks(NARROW), parts)
+    return imagenet([nn.Sequential(*blocks) for blocks in stages], plain_stage)
+
+
+def senet_imagenet():
+    return plain_imagenet(senet_parts)
+
+
+def ecanet_imagenet():
+    return plain_imagenet(ecanet_parts)
 
 
 def resnet_mrla_light():

@@ -61,6 +61,23 @@ CASES = (
         'rla/se-resnet20-basic_b128-160e_cifar10',
         dict(project_first=False, interaction=dict(attention=dict(bias=False))),
     ),
+    (
+        'dla',
+        'senet_imagenet',
+        IN1K,
+        dict(base_width=8, interaction=dict(_delete_=True, **SE)),
+    ),
+    (
+        'dla',
+        'ecanet_imagenet',
+        IN1K,
+        dict(
+            base_width=8,
+            interaction=dict(
+                _delete_=True, type='mmdia.BlockAttention', attention=dict(type='mmdia.ECA')
+            ),
+        ),
+    ),
     ('dla', 'resnet_dla_l', IN1K, dict(base_width=8, interaction=dict(ratio=16))),
     (
         'mrla',

@@ -12,10 +12,12 @@ WRONG = {
     str: ('', 'no such value', 5, None, ['gap'], {}),
     dict: (5, 'BN', [], {}, dict(type=''), dict(type='NoSuchType'), dict(type=5), None),
     Sequence[int]: SEQUENCE,
+    Sequence[Union[int, Sequence[int]]]: (*SEQUENCE, ((1, 0),) * 4),
+    Sequence[dict]: (5, 'abc', {}, [5], [{}], [dict(cfg=5)], [dict(position='after_conv3')]),
     Sequence[bool]: (5, 'abc', (), (1, 0, 1, 0), (True,) * 9, [None] * 4),
     Sequence[str]: (5, 'channel_add', (), ('no such value',), [5]),
     Union[int, Sequence[int]]: ('3', 2.5, True, None, -7),
-    Union[dict, list]: (5, 'Kaiming', {}, dict(type='NoSuchType'), [5], [dict()]),
+    Union[dict, list]: (5, 'Kaiming', dict(type='NoSuchType'), [5], [dict()]),
 }
 
 
@@ -38,4 +40,7 @@ def wrong_values(parameter):
     allowed = [kind for kind in get_args(parameter.annotation) if kind is not type(None)]
     optional = len(allowed) < len(get_args(parameter.annotation))
     kind = Union[tuple(allowed)] if optional else parameter.annotation
-    return [value for value in WRONG.get(kind, ()) if not (optional and value is None)]
+    values = [value for value in WRONG.get(kind, ()) if not (optional and value is None)]
+    if parameter.name == 'pretrained':  # any text may be the address of a checkpoint
+        values = [value for value in values if not isinstance(value, str)]
+    return values

@@ -107,13 +107,16 @@ def load_config(path: str) -> Config:
     """
     try:
         cfg = Config.fromfile(named_configs().get(path, path))
-        check_replaced(cfg)
-        return cfg
     except RecursionError as error:
         raise SystemExit(f'config {path} cannot be read: its _base_ leads back to it') from error
     except Exception as error:  # configs are Python, and fail in every way
         reason = ' '.join(f'{type(error).__name__}: {error}'.split())
         raise SystemExit(f'config {path} cannot be read: {reason}') from error
+    try:
+        check_replaced(cfg)
+    except ValueError as error:
+        raise SystemExit(f'config {path}: {error}') from error
+    return cfg
 
 
 def read_config(args: Namespace) -> Config:

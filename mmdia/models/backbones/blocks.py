@@ -146,16 +146,17 @@ class ResidualBlock(BaseModule):
         in_channels: int,
         out_channels: int,
         kernel_size: int,
-        cfg: Optional[dict] = None,
+        dcn: Optional[dict] = None,
         **kwargs,
     ) -> None:
-        """Add the next convolution of the branch and its norm; ``cfg`` replaces ``conv_cfg``."""
+        """Add the next convolution of the branch and its norm; ``dcn`` replaces ``conv_cfg``."""
         self.num_convs += 1
         conv = build_conv_layer(
-            self.conv_cfg if cfg is None else cfg,
+            self.conv_cfg if dcn is None else dcn,
             in_channels,
             out_channels,
             kernel_size,
+            argument='conv_cfg' if dcn is None else 'dcn',
             padding=kernel_size // 2 * kwargs.get('dilation', 1),
             bias=False,
             **kwargs,

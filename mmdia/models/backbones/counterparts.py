@@ -3,6 +3,7 @@
 from typing import Optional
 
 from mmdia.registry import MODELS
+from mmdia.utils import check_int
 
 from .defaults import library_defaults
 from .resnet import ResNet
@@ -105,6 +106,7 @@ class SENetwork:
                 f'interaction must be None, got {interaction!r}: {type(self).__name__} has SE; '
                 "with another one use 'mmdia.ResNet', or 'mmdia.ResNeXt' with groups"
             )
+        check_int('se_ratio', se_ratio)
         attention = dict(type='mmdia.SE', ratio=se_ratio)
         interaction = dict(type='mmdia.BlockAttention', attention=attention)
         super().__init__(depth, interaction=interaction, **kwargs)

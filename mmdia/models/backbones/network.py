@@ -2,7 +2,7 @@
 
 from itertools import count
 from math import floor, prod
-from typing import List, Optional, Sequence, Type, Union
+from typing import Any, List, Optional, Sequence, Tuple, Type, Union
 
 from torch import nn
 
@@ -15,7 +15,7 @@ from mmdia.utils import (
     check_layer_cfg,
     check_rate,
 )
-from mmdia.utils.validation import is_int, is_sequence, refuse
+from mmdia.utils.validation import LARGEST, is_int, is_sequence, refuse
 
 from ..interactions.build import refuse_arguments
 from ..utils import build_activation_layer, build_norm_layer
@@ -42,7 +42,7 @@ def block_dilations(
     if not is_sequence(dilations) or not all(is_int(d) or is_sequence(d) for d in dilations):
         refuse(TypeError, 'dilations', 'a dilation, or several, for each stage', dilations)
     whole = [d for d in dilations if is_int(d)]
-    if len(dilations) != len(stage_blocks) or any(d < 1 for d in whole):
+    if len(dilations) != len(stage_blocks) or not all(1 <= d <= LARGEST for d in whole):
         check_ints('dilations', dilations, length=len(stage_blocks))
     for dilation, num_blocks in zip(dilations, stage_blocks):
         if not is_int(dilation):
@@ -50,17 +50,31 @@ def block_dilations(
     return [[d] * n if is_int(d) else list(d) for d, n in zip(dilations, stage_blocks)]
 
 
-def check_dcn(
-    dcn: dict, stage_with_dcn: Sequence[bool], num_stages: int, conv_cfg: Optional[dict]
-) -> None:
+def refuse_without_bottlenecks(block: Type[ResidualBlock], **arguments: Tuple[Any, Any]) -> None:
+    """Check arguments that blocks of another kind do not have.
+
+    Args:
+        block (Type[ResidualBlock]): Class of the blocks.
+        **arguments (Tuple[Any, Any]): Value of each, and the one that is
+            allowed.
+
+    Raises:
+        ValueError: If an argument has another value.
+    """
+    for name, (value, allowed) in arguments.items():
+        if value != allowed:
+            raise ValueError(
+                f'{name} needs blocks with bottlenecks, got {value!r} with {block.__name__}'
+            )
+
+
+def check_dcn(dcn: dict, conv_cfg: Optional[dict]) -> None:
     """Check what deformable convolutions need.
 
     Raises:
-        TypeError: If ``stage_with_dcn`` is not a sequence of truth values.
-        ValueError: If ``dcn`` or ``stage_with_dcn`` has a value that is not
-            allowed.
+        ValueError: If there is also a config of other convolutions, or ``dcn``
+            asks for plain ones.
     """
-    check_bools('stage_with_dcn', stage_with_dcn, num_stages)
     if conv_cfg is not None:
         raise ValueError(f'conv_cfg must be None with dcn, got {conv_cfg!r}')
     if dcn.get('fallback_on_stride'):
@@ -223,7 +237,9 @@ class ResidualNetwork(ResidualBackbone):
         check_layer_cfg('norm_cfg', norm_cfg)
         check_layer_cfg('act_cfg', act_cfg)
         check_layer_cfg('dcn', dcn, optional=True)
+        check_bools('stage_with_dcn', stage_with_dcn, num_stages)
         check_plugins(plugins, num_stages)
+        plugins = plugins or None
         for name, flag in dict(
             small_stem=small_stem,
             deep_stem=deep_stem,
@@ -246,17 +262,11 @@ class ResidualNetwork(ResidualBackbone):
                     'groups and base_width need blocks with bottlenecks, '
                     f'got groups={groups} and base_width={base_width} with {block.__name__}'
                 )
-            for name, value, plain in (
-                ('expansion', expansion, 1),
-                ('dcn', dcn, None),
-                ('plugins', plugins, None),
-            ):
-                if value != plain:
-                    raise ValueError(
-                        f'{name} needs blocks with bottlenecks, got {value!r} with {block.__name__}'
-                    )
+            refuse_without_bottlenecks(
+                block, expansion=(expansion, 1), dcn=(dcn, None), plugins=(plugins, None)
+            )
         if dcn is not None:
-            check_dcn(dcn, stage_with_dcn, num_stages, conv_cfg)
+            check_dcn(dcn, conv_cfg)
             dcn = {key: value for key, value in dcn.items() if key != 'fallback_on_stride'}
         if block.preactivation and plugins is not None:
             raise ValueError(

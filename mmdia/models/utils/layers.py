@@ -100,7 +100,12 @@ def build_activation_layer(cfg: dict) -> nn.Module:
 
 
 def build_conv_layer(
-    cfg: Optional[dict], in_channels: int, out_channels: int, kernel_size: int, **kwargs
+    cfg: Optional[dict],
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    argument: str = 'conv_cfg',
+    **kwargs,
 ) -> nn.Module:
     """Build a convolution.
 
@@ -109,6 +114,8 @@ def build_conv_layer(
         in_channels (int): Channels of its input.
         out_channels (int): Channels of its output.
         kernel_size (int): Kernel size.
+        argument (str): What messages call the config.
+            Defaults to ``'conv_cfg'``.
         **kwargs: Further arguments of :class:`torch.nn.Conv2d`.
 
     Returns:
@@ -118,8 +125,8 @@ def build_conv_layer(
         TypeError: If ``cfg`` is not a dict.
         ValueError: If it is not the config of a convolution of maps.
     """
-    check_layer_cfg('conv_cfg', cfg, optional=True)
-    with naming('conv_cfg', cfg, 'a convolution of maps'):
+    check_layer_cfg(argument, cfg, optional=True)
+    with naming(argument, cfg, 'a convolution of maps'):
         conv = cnn.build_conv_layer(cfg, in_channels, out_channels, kernel_size, **kwargs)
         if type(conv) is not nn.Conv2d:
             side = 2 if conv.stride in (1, (1, 1)) else 1
