@@ -4,6 +4,7 @@ import runpy
 from pathlib import Path
 
 import torch
+from mmengine.config import Config
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 
 from mmdia.apis import list_interactions
@@ -61,8 +62,19 @@ COUNTS = {}
 
 
 def count_parameters(cfg, what=''):
-    """Count the parameters of a config's model, which is built once; see paper_params.py."""
-    model = str(cfg.model)
-    if (model, what) not in COUNTS:
-        COUNTS[model, what] = paper_params['count_parameters'](paper_params['build'](cfg), what)
-    return COUNTS[model, what]
+    """Count the parameters of a config's model; see paper_params.py.
+
+    Networks that differ in the number of classes alone are built once.
+    """
+    model = cfg.model.to_dict()
+    classes = 0
+    if cfg.default_scope == 'mmpretrain':
+        head = model['head']
+        classes = (head.pop('num_classes') - 2) * (head['in_channels'] + 1)
+        cfg = Config(
+            dict(model=dict(model, head=dict(head, num_classes=2)), default_scope='mmpretrain')
+        )
+    key = str(model), what
+    if key not in COUNTS:
+        COUNTS[key] = paper_params['count_parameters'](paper_params['build'](cfg), what)
+    return COUNTS[key] + classes
