@@ -122,20 +122,25 @@ class ResidualBlock(BaseModule):
             # As a config, it takes effect before pretrained weights are loaded.
             self.init_cfg = dict(type='Constant', val=0, override=dict(name=self.norm_names[-1]))
 
+    def _norm(self, number: int) -> nn.Module:
+        if number > len(self.norm_names):
+            raise AttributeError(f'this {type(self).__name__} has no norm{number}')
+        return getattr(self, self.norm_names[number - 1])
+
     @property
     def norm1(self) -> nn.Module:
         """The first norm, whatever its kind."""
-        return getattr(self, self.norm_names[0])
+        return self._norm(1)
 
     @property
     def norm2(self) -> nn.Module:
         """The second norm, whatever its kind."""
-        return getattr(self, self.norm_names[1])
+        return self._norm(2)
 
     @property
     def norm3(self) -> nn.Module:
         """The third norm of a bottleneck, whatever its kind."""
-        return getattr(self, self.norm_names[2])
+        return self._norm(3)
 
     def add_convs(self, in_channels: int, mid_channels: int, out_channels: int) -> None:
         """Add the convolutions of the branch by :meth:`add_conv`."""
