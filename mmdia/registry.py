@@ -5,6 +5,8 @@ They import the modules that they hold on first use, so that
 without ``custom_imports``.
 """
 
+from contextlib import suppress
+from importlib import import_module
 from typing import Any, Iterator
 
 from mmengine.registry import DefaultScope, Registry, root
@@ -26,6 +28,8 @@ class AddedRegistry(Registry):
         """The registries of the same kind in the scopes around ours, the nearest first."""
         scopes = [scope.scope_name for scope in reversed(DefaultScope._instance_dict.values())]
         for scope in dict.fromkeys((*scopes, *LIBRARIES)):
+            with suppress(ImportError):
+                import_module(f'{scope}.registry')
             registry = None if scope == self.scope else self.parent._search_child(scope)
             if registry is not None:
                 yield registry

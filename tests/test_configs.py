@@ -1,6 +1,7 @@
 """Every config is read; every kind of model trains and predicts."""
 
 import re
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,19 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
+from mmengine.registry import (
+    DATA_SAMPLERS,
+    DATASETS,
+    HOOKS,
+    LOOPS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPERS,
+    OPTIMIZERS,
+    PARAM_SCHEDULERS,
+    TRANSFORMS,
+    init_default_scope,
+)
 from modelindex.load_model_index import load as load_model_index
 
 from mmdia.models import ResNet
@@ -43,9 +56,47 @@ pytestmark = pytest.mark.usefixtures('metafiles_are_read_once')
 
 
 def read(name):
-    cfg = Config.fromfile(ROOT / 'configs' / name)
+    """A config that inherits from one of ours, as people's do."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'inherits.py')
+        path.write_text(f"_base_ = 'mmdia::{name}'\n")
+        cfg = Config.fromfile(path)
     init_default_scope(cfg.default_scope)
     return cfg
+
+
+REGISTRIES = dict(
+    model=MODELS,
+    dataset=DATASETS,
+    sampler=DATA_SAMPLERS,
+    batch_sampler=DATA_SAMPLERS,
+    val_evaluator=METRICS,
+    optim_wrapper=OPTIM_WRAPPERS,
+    optimizer=OPTIMIZERS,
+    param_scheduler=PARAM_SCHEDULERS,
+    train_cfg=LOOPS,
+    default_hooks=HOOKS,
+    pipeline=TRANSFORMS,
+    train_pipeline=TRANSFORMS,
+    test_pipeline=TRANSFORMS,
+)
+
+
+def resolved(cfg, registry=None):
+    """What the types of a config stand for where they are built, scope by scope."""
+    found = []
+    if isinstance(cfg, (list, tuple)):
+        return [kind for part in cfg for kind in resolved(part, registry)]
+    if not isinstance(cfg, dict):
+        return found
+    with (registry or MODELS).switch_scope_and_registry(cfg.get('_scope_')) as inner:
+        if registry is not None and isinstance(cfg.get('type'), str):
+            found.append(inner.get(cfg['type']))
+        for key, part in cfg.items():
+            # Below a model there are parts of other kinds than models.
+            of_part = REGISTRIES.get(key, registry if key == 'dataset' else None)
+            found += resolved(part, of_part)
+    return found
 
 
 @pytest.fixture(scope='module')
@@ -114,8 +165,10 @@ def detection_data(size=96):
 def test_config(name):
     lines = (ROOT / 'configs' / name).read_text(encoding='utf-8').splitlines()
     assert lines[0].startswith('# ')
-    cfg = read_config(name)
+    cfg, inherited = read_config(name), read(name)
     assert cfg.default_scope in ('mmpretrain', 'mmdet')
+    kinds = resolved(cfg.to_dict())
+    assert len(kinds) > 10 and resolved(inherited.to_dict()) == kinds
     assert cfg.train_cfg.max_epochs and cfg.train_dataloader and cfg.val_evaluator
     if '-r101_' in name:  # differs from its twin in nothing but depth and weights
         assert cfg.model.backbone.init_cfg.checkpoint == 'torchvision://resnet101'

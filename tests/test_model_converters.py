@@ -36,6 +36,7 @@ FOLDER = ROOT / 'tools' / 'model_converters'
 
 RUNS = {row.run: row for row in read_rows()}
 IN1K = 'dla/dla-l-resnet50_8xb32_in1k'
+SE = dict(type='mmdia.BlockAttention', attention=dict(type='mmdia.SE', ratio=16, bias=False))
 CASES = (
     ('dianet', 'dia_resnet', 'dia/dia-resnet164_b128-180e_cifar10', dict(depth=29)),
     ('dianet', 'dia_preresnet', 'dia/dia-preresnet164_b128-164e_cifar10', dict(depth=29)),
