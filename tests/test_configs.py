@@ -43,9 +43,7 @@ pytestmark = pytest.mark.usefixtures('metafiles_are_read_once')
 
 
 def read(name):
-    cfg = Config.fromfile(ROOT / 'configs' / name)
-    init_default_scope(cfg.default_scope)
-    return cfg
+    return Config.fromfile(ROOT / 'configs' / name)
 
 
 @pytest.fixture(scope='module')
@@ -69,6 +67,7 @@ def build(trunk):
 
 
 def initialize(cfg):
+    init_default_scope(cfg.default_scope)
     if cfg.default_scope == 'mmdet':
         from mmdet.registry import MODELS
     else:
@@ -150,7 +149,6 @@ def detectors():
 
 
 def assert_trains_and_predicts(cfg, model):
-    init_default_scope(cfg.default_scope)
     model.train()
     detection = cfg.default_scope == 'mmdet'
     data = pseudo_collate(detection_data() if detection else classification_data(model))
