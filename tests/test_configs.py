@@ -120,6 +120,7 @@ def build(trunk):
 
 
 def initialize(cfg):
+    init_default_scope(cfg.default_scope)
     if cfg.default_scope == 'mmdet':
         from mmdet.registry import MODELS
     else:
@@ -203,7 +204,6 @@ def detectors():
 
 
 def assert_trains_and_predicts(cfg, model):
-    init_default_scope(cfg.default_scope)
     model.train()
     detection = cfg.default_scope == 'mmdet'
     data = pseudo_collate(detection_data() if detection else classification_data(model))
