@@ -89,7 +89,7 @@ class Model(NamedTuple):
         return [
             self.name,
             f'{parameters / 1e6:.3f}',
-            '' if flops is None else f'{flops / 1e9:.3f}',
+            '' if flops is None else f'{flops / 1e9:.3g}',
             '' if other is None else f'{other.time:.2f}',
             f'{sample.mean:.2f}{spread}',
             str(len(sample.values)),

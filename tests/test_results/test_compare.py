@@ -1,0 +1,91 @@
+"""tools/analysis_tools/compare.py: its tables, and those of the page of results."""
+
+import csv
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(ROOT / 'tools' / 'analysis_tools')
+    import compare
+
+PAGE = (ROOT / 'docs' / 'results.md').read_text(encoding='utf-8')
+TABLES = re.findall(r'<!-- compare\.py (.*) -->\n((?:\|.*\n)+)', PAGE)
+NAMES = ('resnet18-w16_b128-20e_cifar100', 'dia-resnet18-w16_b128-20e_cifar100')
+
+
+@pytest.fixture
+def tool(monkeypatch, capsys):
+    """Run the tool in this process: the lines of its table."""
+
+    def main(*args):
+        monkeypatch.setattr(sys, 'argv', ['compare.py', *map(str, args)])
+        compare.main()
+        return [line for line in capsys.readouterr().out.splitlines() if line.startswith('|')]
+
+    return main
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Records of two networks over two seeds."""
+    lines = [
+        dict(
+            run=f'small/{name}',
+            config='',
+            seed=seed,
+            seconds=100.0 * (1 + number),
+            last={'accuracy/top1': 60.0 + number + seed},
+            best={'accuracy/top1': 62.0 + number + seed},
+        )
+        for number, name in enumerate(NAMES)
+        for seed in (0, 1)
+    ]
+    (tmp_path / 'mmdia.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    return tmp_path
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip('|').split('|')]
+
+
+@pytest.mark.parametrize(('args', 'table'), TABLES, ids=lambda text: text[:30])
+def test_page_of_results_is_up_to_date(tool, monkeypatch, args, table):
+    monkeypatch.chdir(ROOT)
+    assert tool(*shlex.split(args)) == table.splitlines()
+
+
+def test_page_has_tables():
+    assert TABLES
+
+
+def test_table(tool, results):
+    header, _, plain, dia = map(
+        cells,
+        tool(results, '--image-size', 8, '--csv', results / 'a.csv', '--plot', results / 'a.svg'),
+    )
+    assert header[0] == 'model' and header[4] == 'accuracy'
+    assert plain[1] == '0.713' and plain[3:] == ['', '60.50 ± 0.71', '2', '', '', '', '']
+    assert dia[1] == '0.770' and dia[3:7] == ['2.00', '61.50 ± 0.71', '2', '+1.00']
+    with open(results / 'a.csv', newline='') as file:
+        assert list(csv.reader(file)) == [header, plain, dia]
+    assert 'dia-resnet18-w16' in (results / 'a.svg').read_text()
+
+
+def test_best_epoch_and_baseline(tool, results):
+    baseline = f'small/{NAMES[1]}'
+    lines = tool(results / 'mmdia.jsonl', '--image-size', 8, '--best', '--baseline', baseline)
+    plain = cells(lines[2])
+    assert plain[4] == '62.50 ± 0.71' and plain[3] == '0.50' and plain[6] == '-1.00'
+
+
+def test_what_cannot_be_compared(tool, results, tmp_path):
+    with pytest.raises(SystemExit, match=r"no record of --runs 'no\*' has --metric 'accuracy'"):
+        tool(results, '--runs', 'no*')
+    with pytest.raises(SystemExit, match='is no work dir'):
+        tool(tmp_path / 'nothing')
