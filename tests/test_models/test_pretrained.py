@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from torch import nn
 
 from mmdia.models import BasicBlock, DIAResNet, DLAResNet, ResNet
+from mmdia.models.backbones import base
 from mmdia.models.utils.pretrained import loading_report
 
 from ..helpers import INTERACTIONS, randomize, slim_resnet
@@ -268,6 +269,27 @@ def test_report_is_logged(save, tmp_path):
     DIAResNet(**SLIM, ratio=4, init_cfg=pretrained(checkpoint)).init_weights()
     text = log.read_text()
     assert checkpoint in text and 'interactions        0' in text
+
+
+@pytest.mark.parametrize('interaction', INTERACTIONS)
+def test_fresh_gates_over_a_plain_checkpoint_are_told(save, monkeypatch, interaction):
+    """And nothing is said where they change nothing, or come with the checkpoint."""
+    told = []
+    monkeypatch.setattr(base, 'print_log', lambda message, **kwargs: told.append(message))
+
+    def load(state, **kwargs):
+        told.clear()
+        cfg = pretrained(save(state))
+        return slim_resnet(interaction, interaction_args=kwargs, init_cfg=cfg).state_dict()
+
+    plain = slim_resnet('mmdia.LayerInteraction').state_dict()
+    attended = load(plain)
+    assert len(told) == (interaction != 'mmdia.LayerInteraction')
+    assert all('identity_init=True' in message for message in told)
+    load(plain, identity_init=True)
+    assert not told
+    load(attended)
+    assert not told
 
 
 @pytest.mark.parametrize('kept', (0, 100, 0.5))

@@ -1,9 +1,11 @@
 """What all residual trunks have in common."""
 
+import logging
 from itertools import accumulate, chain
 from math import ceil
 from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
 
+from mmengine.logging import print_log
 from mmengine.model import BaseModule, PretrainedInit
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
@@ -263,8 +265,21 @@ class ResidualBackbone(BaseModule):
                 if isinstance(module, LayerInteraction)
                 and any(f'{name}.{key}' in loaded for key in module.state_dict())
             ]
+            self._warn_of_fresh_gates(cfg['checkpoint'])
         # Checkpoints that are resumed later do not change what is frozen.
         self._freeze_stages()
+
+    def _warn_of_fresh_gates(self, checkpoint: str) -> None:
+        """Say so where interactions that a checkpoint lacks change what its trunk computes."""
+        fresh = [i for i in self.interactions() if i not in self._trained_interactions]
+        if any(not i.identity_init and list(i.parameters()) for i in fresh):
+            print_log(
+                f'{checkpoint} has no weights for the interaction, which starts at random and '
+                'changes what the trunk computes; identity_init=True in the config of the '
+                'interaction starts from exactly the plain network',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         """Take weights by the names of other libraries as well."""
