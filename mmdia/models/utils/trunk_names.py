@@ -3,6 +3,7 @@
 import re
 from typing import Mapping
 
+import torch
 from torch import Tensor
 
 State = Mapping[str, Tensor]
@@ -57,8 +58,8 @@ def our_names(state: State, own: State) -> State:
     In the trunk these are the deep stem of ResNet-V1c and -V1d, and the
     projections of V1d that have nothing to pool, where timm and MMDetection
     count a pooling all the same. All other names are torchvision's everywhere.
-    Attentions in blocks become those of an interaction; what is a 1x1
-    convolution elsewhere may be a linear layer here.
+    Attentions in blocks become those of an interaction, whose scale is then 1;
+    what is a 1x1 convolution elsewhere may be a linear layer here.
 
     Args:
         state (Dict[str, Tensor]): Weights by their names in a checkpoint.
@@ -83,6 +84,9 @@ def our_names(state: State, own: State) -> State:
             ours = attention_name(key)
             if ours in own:
                 key = ours
+                scale = f'{key.partition(".attentions.")[0]}.gate_scale'
+                if scale in own and scale not in state:
+                    renamed[scale] = torch.ones(())
                 if value.shape != own[key].shape and value.dim() == 4 and own[key].dim() == 2:
                     value = value.flatten(1)
         renamed[key] = value
