@@ -136,7 +136,7 @@ def has_short_rows(x: Tensor) -> bool:
 def as_factor(gate: Tensor, x: Tensor) -> Tensor:
     """Gates (..., N, C) or (..., N, 1) as factors of a map: of its dtype, and of all pixels."""
     factor = gate.to(x.dtype)[..., None, None]
-    if gate.dim() == 2 and is_eager(x) and has_short_rows(x):
+    if is_eager(x) and gate.dim() == 2 and has_short_rows(x):
         # CPUs loop over what both have in common in memory, so let that be a row of pixels.
         factor = factor.expand(-1, x.shape[1], 1, x.shape[3])
         return factor.contiguous(memory_format=torch.channels_last)
