@@ -87,7 +87,11 @@ def test_groups_are_those_of_the_library_that_builds():
         (ResNet, dict(depth=50, base_width=4, width_per_group=4), 'two names of one argument'),
         (ResNet, dict(depth=50, pretrained='a', init_cfg=dict(type='Normal')), 'pretrained must'),
         (ResNet, dict(depth=50, multi_grid=(1, 2)), 'multi_grid must be 3 integers'),
-        (ResNet, dict(depth=50, dilations=(1, 1, 1, (1, 2))), 'dilations of a stage must be 3'),
+        (
+            ResNet,
+            dict(depth=50, dilations=(1, 1, 1, (1, 2))),
+            'dilations must be 4 integers .* block',
+        ),
         (ResNet, dict(depth=50, plugins=[plugin('before_conv1')]), 'position of a plugin must be'),
         (ResNet, dict(depth=50, plugins=[dict(cfg=dict(type='SE'))]), 'plugins must be a sequence'),
         (ResNet, dict(depth=50, plugins=[plugin(), plugin()]), "called 'se': give .* a postfix"),
