@@ -87,7 +87,11 @@ def test_groups_are_those_of_the_library_that_builds():
         (ResNet, dict(depth=50, base_width=4, width_per_group=4), 'two names of one argument'),
         (ResNet, dict(depth=50, pretrained='a', init_cfg=dict(type='Normal')), 'pretrained must'),
         (ResNet, dict(depth=50, multi_grid=(1, 2)), 'multi_grid must be 3 integers'),
-        (ResNet, dict(depth=50, dilations=(1, 1, 1, (1, 2))), 'dilations of a stage must be 3'),
+        (
+            ResNet,
+            dict(depth=50, dilations=(1, 1, 1, (1, 2))),
+            'dilations must be 4 integers .* block',
+        ),
         (ResNet, dict(depth=50, plugins=[plugin('before_conv1')]), 'position of a plugin must be'),
         (ResNet, dict(depth=50, plugins=[dict(cfg=dict(type='SE'))]), 'plugins must be a sequence'),
         (ResNet, dict(depth=50, plugins=[plugin(), plugin()]), "called 'se': give .* a postfix"),
@@ -233,7 +237,7 @@ def test_attended_weights_of_timm(name, tmp_path):
 @torch.no_grad()
 def test_attended_weights_of_mmpretrain(cls, tmp_path):
     init_default_scope('mmpretrain')
-    theirs = randomize(cls(50, base_channels=32))
+    theirs = randomize(cls(50, base_channels=32)).double()
     theirs.eval()
     state = {f'backbone.{key}': value for key, value in theirs.state_dict().items()}
     init_cfg = pretrained(tmp_path / 'a.pth', dict(state_dict=state))
@@ -241,8 +245,9 @@ def test_attended_weights_of_mmpretrain(cls, tmp_path):
         dict(type=f'mmdia.{cls.__name__}', depth=50, base_channels=32, init_cfg=init_cfg)
     )
     ours.init_weights()
-    images = torch.randn(2, 3, 33, 64)
-    assert torch.equal(ours.eval()(images)[0], theirs(images)[0])
+    images = torch.randn(2, 3, 33, 64, dtype=torch.float64)
+    level = ours.double().eval()(images)[0]
+    torch.testing.assert_close(level, theirs(images)[0], rtol=1e-12, atol=1e-12)
 
 
 def test_weights_in_blocks_that_find_no_place_are_told(tmp_path, monkeypatch):

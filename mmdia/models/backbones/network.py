@@ -1,6 +1,6 @@
 """Residual networks of any blocks, joined by a layer interaction."""
 
-from itertools import count
+from itertools import chain, count
 from math import floor, prod
 from typing import Any, List, Optional, Sequence, Tuple, Type, Union
 
@@ -39,14 +39,16 @@ def block_dilations(
         TypeError: If ``dilations`` is no such sequence.
         ValueError: If there are too few or too many, or one is not positive.
     """
-    if not is_sequence(dilations) or not all(is_int(d) or is_sequence(d) for d in dilations):
-        refuse(TypeError, 'dilations', 'a dilation, or several, for each stage', dilations)
-    whole = [d for d in dilations if is_int(d)]
-    if len(dilations) != len(stage_blocks) or not all(1 <= d <= LARGEST for d in whole):
-        check_ints('dilations', dilations, length=len(stage_blocks))
-    for dilation, num_blocks in zip(dilations, stage_blocks):
-        if not is_int(dilation):
-            check_ints('dilations of a stage', dilation, length=num_blocks)
+    number = len(stage_blocks)
+    what = f'{number} integers in 1 ... {LARGEST}, or sequences of one for each block'
+    given = dilations if is_sequence(dilations) else [None]
+    values = list(chain(*([d] if not is_sequence(d) else d for d in given)))
+    if not all(map(is_int, values)):
+        refuse(TypeError, 'dilations', what, dilations)
+    if len(dilations) != number or not all(1 <= value <= LARGEST for value in values):
+        refuse(ValueError, 'dilations', what, dilations)
+    if any(is_sequence(d) and len(d) != n for d, n in zip(dilations, stage_blocks)):
+        refuse(ValueError, 'dilations', what, dilations)
     return [[d] * n if is_int(d) else list(d) for d, n in zip(dilations, stage_blocks)]
 
 
@@ -222,6 +224,7 @@ class ResidualNetwork(ResidualBackbone):
         stage_with_dcn = (False,) * num_stages if stage_with_dcn is None else stage_with_dcn
         expansion = block.expansion if expansion is None else expansion
         check_ints('strides', strides, length=num_stages)
+        by_block = block_dilations(dilations, stage_blocks[:num_stages])
         check_int('base_channels', base_channels)
         check_int('expansion', expansion)
         stem_channels = base_channels if stem_channels is None else stem_channels
@@ -307,6 +310,7 @@ class ResidualNetwork(ResidualBackbone):
             stage_blocks,
             [stem_channels, *channels],
             [floor(width * base_width / base_channels) * groups for width in widths],
+            by_block,
             drop_path_rate,
             project_first,
             [
@@ -340,6 +344,7 @@ class ResidualNetwork(ResidualBackbone):
         stage_blocks: Sequence[int],
         channels: Sequence[int],
         mid_channels: Sequence[int],
+        dilations: Sequence[Sequence[int]],
         drop_path_rate: float,
         project_first: bool,
         stage_kwargs: Sequence[dict],
@@ -347,7 +352,6 @@ class ResidualNetwork(ResidualBackbone):
     ) -> List[List[ResidualBlock]]:
         """Build the blocks of all stages; ``channels`` begins with the stem's."""
         stage_blocks = stage_blocks[: self.num_stages]
-        dilations = block_dilations(self.dilations, stage_blocks)
         last = max(sum(stage_blocks) - 1, 1)
         rates = (drop_path_rate * i / last for i in count())
         return [

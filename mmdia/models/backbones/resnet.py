@@ -1,6 +1,6 @@
 """ResNet for images of ImageNet's size."""
 
-from typing import List, Optional, Sequence, Union
+from typing import Optional, Sequence, Union
 
 from mmdia.registry import MODELS
 from mmdia.utils import check_bool, check_choice, check_int, check_ints, check_type
@@ -15,8 +15,8 @@ def segmentation_dilations(
     stage_blocks: Sequence[int],
     contract_dilation: bool,
     multi_grid: Optional[Sequence[int]],
-) -> List[Sequence[int]]:
-    """Dilations of the blocks of each stage, as MMSegmentation's arguments give them.
+) -> Sequence[Union[int, Sequence[int]]]:
+    """Dilations of each stage or of its blocks, as MMSegmentation's arguments give them.
 
     Args:
         dilations (Sequence[int | Sequence[int]]): See :class:`ResNet`.
@@ -25,6 +25,8 @@ def segmentation_dilations(
         multi_grid (Sequence[int], optional): See :class:`ResNet`.
     """
     stages = block_dilations(dilations, stage_blocks)
+    if not contract_dilation and multi_grid is None:
+        return dilations
     if contract_dilation:
         stages = [[max(first // 2, 1), *others] for first, *others in stages]
     if multi_grid is not None:
