@@ -183,7 +183,9 @@ def test_converted_network_computes_the_same(call, capsys, tmp_path, script, nam
     torch.testing.assert_close(found, type(found)(expected), rtol=1e-10, atol=1e-10)
 
     assert content['meta']['epoch'] == 3
-    assert content['meta']['converted_from'] == name.removesuffix('_basic')
+    assert content['meta']['converted_from'] == name.removesuffix('_basic').removesuffix(
+        '_imagenet'
+    )
     backbone = MODELS.build(content['meta']['backbone']).eval()
     backbone.load_state_dict(
         {
@@ -337,7 +339,7 @@ DAMAGES = (
     (None, 'holds no state dict, but a NoneType'),
     (dict(state_dict={}), 'it holds no state dict'),
     (dict(state_dict=[]), 'state_dict must be a dict, got a list'),
-    (dict(model=[]), 'it holds no state dict'),
+    (dict(model=[]), 'its state dict holds more than tensors: model'),
     (dict(model={1: torch.ones(1)}), 'names of weights must be str, got 1'),
     ({1: torch.ones(1)}, 'names of weights must be str, got 1'),
     (dict(epoch=1), 'its state dict holds more than tensors: epoch'),

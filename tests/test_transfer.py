@@ -46,7 +46,13 @@ def test_detector_has_the_features_of_the_classifier(interaction, tmp_path):
     from mmdet.registry import MODELS
     from mmengine.hub import get_config
 
-    backbone = dict(type='mmdia.ResNet', depth=18, base_channels=32, interaction=interaction)
+    backbone = dict(
+        type='mmdia.ResNet',
+        depth=18,
+        stem_channels=32,
+        base_channels=32,
+        interaction=interaction,
+    )
     with torch.enable_grad():
         trained = train_classifier(backbone, tmp_path / 'classifier.pth').eval()
 

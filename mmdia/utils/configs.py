@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Mapping
 
 from mmengine.config import Config
 
@@ -25,13 +25,19 @@ def named_configs() -> Dict[str, Path]:
     return {path.stem: path for path in sorted(CONFIGS.glob('[!_]*/*.py'))}
 
 
+def part_of(cfg: Mapping, name: str) -> dict:
+    """A dict in a config; an empty one where there is none."""
+    part = cfg.get(name)
+    return part if isinstance(part, dict) else {}
+
+
 def is_detection(cfg: Config) -> bool:
     """Whether a config is one of MMDetection, rather than of MMPretrain.
 
     Its ``default_scope`` says so; where a config gives classes instead of names,
     it needs none, and the class of the model does.
     """
-    kind = (cfg.get('model') or {}).get('type')
+    kind = part_of(cfg, 'model').get('type')
     if isinstance(kind, type):
         return any(base.__module__.partition('.')[0] == 'mmdet' for base in kind.__mro__)
     return cfg.get('default_scope') == 'mmdet'
@@ -48,7 +54,7 @@ def check_replaced(cfg: Config) -> None:
     Raises:
         ValueError: If what was said by the type that it replaces is said nowhere.
     """
-    backbone = (cfg.get('model') or {}).get('backbone') or {}
+    backbone = part_of(part_of(cfg, 'model'), 'backbone')
     kind, text = backbone.get('type'), cfg.text or ''
     if kind not in OUR_RESNETS or re.search(r'_delete_=True,\s*type=.mmdia\.', text):
         return

@@ -23,7 +23,7 @@ from mmpretrain.apis import model as hub
 
 from mmdia.apis import get_model, list_models
 from mmdia.checkpoints import UnsafeCheckpointError, index
-from mmdia.hub import add_to_mmpretrain
+from mmdia.hub import TASKS, add_to_mmpretrain
 from mmdia.models import ResNet
 
 from ..test_checkpoints.test_reader import Call
@@ -223,7 +223,11 @@ def test_mmdetection_knows_its_own_names():
 def test_functions_of_mmpretrain(image):
     listed = mmpretrain.list_models('*', task='Image Classification')
     # MMPretrain would have raised if one of its models had the name of one of ours.
-    assert set(listed) & set(list_models()) == {n for n in list_models() if n.endswith('_in1k')}
+    assert set(listed) & set(list_models()) == {
+        entry['Name']
+        for entry in index.model_entries()
+        if entry['Metadata']['Training Data'] in TASKS
+    }
     assert 'resnet50_8xb32_in1k' in listed
     # Models without weights are built at random, with a warning.
     with pytest.warns(UserWarning, match='Unable to find pre-defined checkpoint'):

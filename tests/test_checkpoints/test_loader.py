@@ -80,8 +80,8 @@ from {library}.registry import MODELS
 from mmengine.registry import DefaultScope
 DefaultScope.get_instance('test', scope_name='{library}')
 model = MODELS.build(dict(
-    type='mmdia.ResNet', depth=18, base_channels=8, interaction=dict(type='mmdia.DIALSTM', ratio=4),
-    init_cfg=dict(type='Pretrained', checkpoint='mmdia://trunk')))
+    type='mmdia.ResNet', depth=18, stem_channels=8, base_channels=8,
+    interaction=dict(type='mmdia.DIALSTM', ratio=4), init_cfg=dict(type='Pretrained', checkpoint='mmdia://trunk')))
 from mmdia.checkpoints import index
 index.TRUNKS = Path({str(tmp_path / 'index.yml')!r})
 os.environ['MMDIA_CHECKPOINTS'] = {str(folder)!r}

@@ -8,6 +8,7 @@ import hashlib
 import re
 import sys
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Dict, Optional
 
@@ -120,7 +121,7 @@ def build_model(cfg: Config) -> nn.Module:
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     try:
         with torch.device('meta'):
-            return MODELS.build(cfg['model'])
+            return MODELS.build(deepcopy(cfg['model']))  # some models complete their config
     except Exception as error:  # configs are wrong in every way
         raise ValueError(f'its config builds no model: {error}') from error
 

@@ -69,6 +69,7 @@ def our_names(state: State, own: State) -> State:
         Dict[str, Tensor]: Weights by the names in our model, as far as known.
     """
     deep_stem = 'stem.0.conv.weight' in own and 'stem.0.conv.weight' not in state
+    pools = any('.downsample.2.' in key for key in own)
     renamed = {}
     for key, value in state.items():
         projection = PROJECTION.fullmatch(key)
@@ -76,7 +77,7 @@ def our_names(state: State, own: State) -> State:
             pass
         elif deep_stem and key.startswith(('conv1.', 'stem.', 'bn1.')):
             key = stem_name(key)
-        elif projection:
+        elif projection and pools:
             block, position, name = projection.groups()
             if f'{block}2.weight' in state and f'{block}2.weight' not in own:
                 key = f'{block}{int(position) - 1}.{name}'
