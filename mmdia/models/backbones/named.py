@@ -4,7 +4,7 @@ from typing import Optional, Tuple
 
 from mmdia.registry import MODELS
 from mmdia.utils import check_type
-from mmdia.utils.validation import registered_type
+from mmdia.utils.validation import refuse, registered_type
 
 from .resnet import ResNet
 
@@ -21,7 +21,8 @@ class NamedResNet(ResNet):
 
     Raises:
         TypeError: If an argument is of a wrong type.
-        ValueError: If ``interaction`` is of another type than the network's.
+        ValueError: If ``interaction`` is empty, or of another type than the
+            network's.
 
     Attributes:
         interaction_type (str): The registered name of the interaction.
@@ -34,13 +35,15 @@ class NamedResNet(ResNet):
 
     def __init__(self, depth: int, interaction: Optional[dict] = None, **kwargs) -> None:
         check_type('interaction', interaction, dict, type(None))
+        if interaction == {}:
+            refuse(ValueError, 'interaction', 'None or a dict of arguments', interaction)
         given = dict(interaction or {})
         kind = given.setdefault('type', self.interaction_type)
         if registered_type(MODELS, kind) is not registered_type(MODELS, self.interaction_type):
             raise ValueError(
                 f'interaction of mmdia.{type(self).__name__} must be of type '
                 f"{self.interaction_type}, got {kind}; write type='mmdia.ResNet' for another one, "
-                'or interaction=dict(_delete_=True) to drop what a base config has'
+                'or interaction=None to drop what a base config has'
             )
         names = [name for name in self.interaction_arguments if name in kwargs]
         given.update((name, kwargs.pop(name)) for name in names)
