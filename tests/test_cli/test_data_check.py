@@ -297,7 +297,7 @@ def test_missing_annotations_of_a_metric():
         ('lsa/dia-light-resnet50_8xb32-120e_mini-in.py', 'data/mini-imagenet'),
         ('lsa/dia-light-resnet50_8xb32-120e_chest-xray.py', 'data/chest_xray'),
         ('dia/dia-resnet50_8xb32_in1k.py', 'data/imagenet'),
-        ('dia/dia-resnet164_b128-180e_cifar100.py', 'data/cifar100'),
+        ('small/dia-resnet18-w16_b128-20e_cifar100.py', 'data/cifar100'),
         ('dia/mask-rcnn_dia-r50_fpn_1x_coco.py', 'data/coco/'),
     ),
 )

@@ -32,7 +32,7 @@ def test_both_forms_are_one_network(cls):
 @pytest.mark.parametrize('cls', NAMED)
 def test_another_interaction_is_refused(cls):
     other = next(kind for kind in NAMED.values() if kind != NAMED[cls])
-    message = f"mmdia.{cls.__name__} must be of type {NAMED[cls]}, got {other}; write type='mmdia.R"
+    message = f"mmdia.{cls.__name__} must be of type {NAMED[cls]}, got {{'type': '{other}'}}; write"
     with pytest.raises(ValueError, match=message):
         cls(18, interaction=dict(type=other))
     with pytest.raises(TypeError, match='interaction must be dict or None, got 4'):

@@ -42,7 +42,8 @@ class NamedResNet(ResNet):
         if registered_type(MODELS, kind) is not registered_type(MODELS, self.interaction_type):
             raise ValueError(
                 f'interaction of mmdia.{type(self).__name__} must be of type '
-                f"{self.interaction_type}, got {kind}; write type='mmdia.ResNet' for another one, "
+                f'{self.interaction_type}, got {interaction!r}; '
+                "write type='mmdia.ResNet' for another one, "
                 'or interaction=None to drop what a base config has'
             )
         names = [name for name in self.interaction_arguments if name in kwargs]
