@@ -117,7 +117,7 @@ def augment_tests(cfg: Config) -> None:
     if 'tta_model' not in cfg:
         nms = dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)
         cfg.tta_model = (
-            dict(type='mmdet.DetTTAModel', tta_cfg=nms)
+            dict(type='DetTTAModel', tta_cfg=nms)
             if is_detection(cfg)
             else dict(type='mmpretrain.AverageClsScoreTTA')
         )
