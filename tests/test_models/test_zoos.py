@@ -86,7 +86,8 @@ def compare(registry, cfg):
     # By the names that they have there, as in a checkpoint of the whole model.
     ours.load_state_dict(theirs.state_dict())
     theirs.train()
-    assert described(ours.train()) == described(theirs, lambda state: our_names(state, own))
+    learned = dict(ours.named_parameters())
+    assert described(ours.train()) == described(theirs, lambda state: our_names(state, learned))
     theirs.eval()
     images = torch.randn(1, cfg.get('in_channels', 3), 65, 96)
     expected = theirs(images)
