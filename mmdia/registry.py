@@ -11,7 +11,7 @@ from typing import Any, Iterator
 
 from mmengine.registry import DefaultScope, Registry, root
 
-# Where the types of a config are looked up that has no scope but ours.
+# Whose types those of a config are that is built in no scope but ours.
 LIBRARIES = ('mmpretrain', 'mmdet')
 
 
@@ -27,19 +27,20 @@ class AddedRegistry(Registry):
     def surrounding(self) -> Iterator[Registry]:
         """The registries of the same kind in the scopes around ours, the nearest first."""
         scopes = [scope.scope_name for scope in reversed(DefaultScope._instance_dict.values())]
-        for scope in dict.fromkeys((*scopes, *LIBRARIES)):
-            with suppress(ImportError):
+        others = [scope for scope in scopes if scope != self.scope]
+        for scope in dict.fromkeys(others or LIBRARIES):
+            with suppress(ImportError):  # a library that is not installed, or not whole
                 import_module(f'{scope}.registry')
-            registry = None if scope == self.scope else self.parent._search_child(scope)
-            if registry is not None:
-                yield registry
+                registry = self.parent._search_child(scope)
+                if registry is not None:
+                    registry.import_from_location()
+                    yield registry
 
     def get(self, key: str) -> Any:
         """Find what is registered under a name; see :meth:`mmengine.registry.Registry.get`."""
         self.import_from_location()
         if isinstance(key, str) and '.' not in key and key not in self.module_dict:
             for registry in self.surrounding():
-                registry.import_from_location()
                 if key in registry.module_dict:
                     return registry.module_dict[key]
         return super().get(key)

@@ -26,7 +26,7 @@ def parse_args() -> Namespace:
     """Read the command line."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        'runs', nargs='*', default=['*'], help="names of runs, with * for anything: 'dia/*cifar10'"
+        'runs', nargs='*', help="names of runs, with * for anything: 'dia/*cifar10', or '*' for all"
     )
     parser.add_argument('--paper', help='only rows of this paper, such as DIANet')
     parser.add_argument('--table', help='only rows of this table, such as 3')
@@ -54,6 +54,8 @@ def parse_args() -> Namespace:
         value = getattr(args, name)
         if value is not None and value <= 0:
             parser.error(f'--{name} must be positive, got {value}')
+    if not (args.runs or args.paper or args.table or args.list):
+        parser.error("name the runs, --paper or --table; '*' are all, and --list shows them")
     if args.launcher == 'none' and args.gpus > 1:
         parser.error('--gpus needs --launcher pytorch or slurm')
     if args.launcher == 'slurm' and not args.partition:
@@ -70,12 +72,12 @@ def select_rows(args: Namespace) -> List[Row]:
     rows = [
         row
         for row in read_rows()
-        if any(fnmatch(row.run, pattern) for pattern in args.runs)
+        if any(fnmatch(row.run, pattern) for pattern in args.runs or ['*'])
         and args.paper in (None, row.paper)
         and args.table in (None, row.table)
     ]
     if not rows:
-        raise SystemExit('no row is called so; --list without names lists all')
+        raise SystemExit('no row is named so; --list without names lists all')
     return rows
 
 
@@ -168,7 +170,10 @@ def main() -> None:
     rows = select_rows(args)
     if args.list:
         return print_rows(rows)
-    records = read_records(args.results)
+    try:
+        records = read_records(args.results)
+    except ValueError as error:
+        raise SystemExit(f'--results: {error}') from error
     runs = [run for run in build_runs(rows, args) if not run.is_recorded(records)]
     if args.dry_run:
         for run in runs:

@@ -57,14 +57,15 @@ class Difference(NamedTuple):
     """A model beside another one.
 
     Args:
-        mean (float): The mean difference over the seeds that both have.
-        seeds (int): Their number.
+        mean (float): The mean difference over the seeds that both have, or
+            that of the means where they have none in common.
+        seeds (int): The number of common seeds.
         two_sample (float, optional): The p-value of Student's t-test of two
             samples, as in Layer-wise Shared Attention; None for fewer than two
             seeds.
         paired (float, optional): The p-value of the test that compares runs of
             the same seed.
-        time (float): The ratio of the times.
+        time (float): The ratio of the times, the median.
     """
 
     mean: float
@@ -72,6 +73,12 @@ class Difference(NamedTuple):
     two_sample: Optional[float]
     paired: Optional[float]
     time: float
+
+
+def name_of(record: dict) -> str:
+    """What tables call the model of a record: its run, with the length of a shortened schedule."""
+    length, full = record.get('length'), record.get('full_length')
+    return record['run'] if length == full else f'{record["run"]}, {length} of {full} epochs'
 
 
 def collect(records: Sequence[dict], metric: str, best: bool = False) -> Dict[str, Sample]:
@@ -84,16 +91,17 @@ def collect(records: Sequence[dict], metric: str, best: bool = False) -> Dict[st
             measured on, or the last one. Defaults to False.
 
     Returns:
-        Dict[str, Sample]: The samples by the names of the runs; records without the
-        metric are left out.
+        Dict[str, Sample]: The samples by :func:`name_of`; records without the metric are
+        left out.
     """
     name, figure = METRICS.get(metric, (metric, float))
     samples = defaultdict(lambda: Sample({}, {}))
     for record in records:
         value = record['best' if best else 'last'].get(name)
         if value is not None:
-            samples[record['run']].values[record['seed']] = figure(value)
-            samples[record['run']].seconds[record['seed']] = record['seconds']
+            sample = samples[name_of(record)]
+            sample.values[record['seed']] = figure(value)
+            sample.seconds[record['seed']] = record['seconds']
     return dict(samples)
 
 
@@ -107,25 +115,27 @@ def p_value(test, first: List[float], second: List[float]) -> Optional[float]:
     return value if value == value else None
 
 
-def compare(sample: Sample, baseline: Sample) -> Optional[Difference]:
-    """Compare a model with another one, over the seeds that both were trained with.
+def compare(sample: Sample, baseline: Sample) -> Difference:
+    """Compare a model with another one, seed by seed where both have the same.
 
     Args:
         sample (Sample): The model.
         baseline (Sample): The other one.
 
     Returns:
-        Difference, optional: The difference, or None if they have no seed in common.
+        Difference: The difference.
     """
-    seeds = sorted(sample.values.keys() & baseline.values.keys())
-    if not seeds:
-        return None
+    seeds = [seed for seed in sample.values if seed in baseline.values]
     ours = [sample.values[seed] for seed in seeds]
     theirs = [baseline.values[seed] for seed in seeds]
-    return Difference(
-        statistics.fmean(ours) - statistics.fmean(theirs),
-        len(seeds),
-        p_value(ttest_ind, list(sample.values.values()), list(baseline.values.values())),
-        p_value(ttest_rel, ours, theirs),
-        statistics.median(sample.seconds[seed] / baseline.seconds[seed] for seed in seeds),
-    )
+    if seeds:
+        mean = statistics.fmean(ours) - statistics.fmean(theirs)
+        time = statistics.median(sample.seconds[seed] / baseline.seconds[seed] for seed in seeds)
+    else:
+        mean = sample.mean - baseline.mean
+        time = statistics.median(sample.seconds.values()) / statistics.median(
+            baseline.seconds.values()
+        )
+    all_ours, all_theirs = list(sample.values.values()), list(baseline.values.values())
+    two_sample = p_value(ttest_ind, all_ours, all_theirs)
+    return Difference(mean, len(seeds), two_sample, p_value(ttest_rel, ours, theirs), time)

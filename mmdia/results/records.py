@@ -17,6 +17,8 @@ from mmdia.version import __version__
 # Where MMEngine's LocalVisBackend writes the scalars of a run, in a folder for each start.
 SCALARS = '*/vis_data/scalars.json'
 STARTED = '%Y%m%d_%H%M%S'
+# What a comparison needs of a record.
+NEEDED = ('run', 'config', 'seed', 'seconds', 'best', 'last')
 
 
 def read_lines(path: Path) -> Iterator[dict]:
@@ -28,10 +30,14 @@ def read_lines(path: Path) -> Iterator[dict]:
     lines = path.read_text(encoding='utf-8').splitlines()
     for number, line in enumerate(lines, 1):
         try:
-            yield json.loads(line)
+            content = json.loads(line)
+            if not isinstance(content, dict):
+                raise ValueError(f'must be an object, got {line[:40]}')
         except ValueError as error:
             if number < len(lines):
                 raise ValueError(f'{path}, line {number}: {error}') from error
+            return
+        yield content
 
 
 def read_progress(work_dir: Union[str, Path]) -> dict:
@@ -84,9 +90,11 @@ def device_name(device: str) -> str:
 
 
 def git_revision() -> Optional[str]:
-    """The revision of the source tree, with ``+`` where it was changed; None outside of git."""
+    """The revision of the source tree, with ``+`` where it was changed; None outside of one."""
     command = ['git', 'describe', '--always', '--dirty=+', '--exclude=*']
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[2]
+    if not (folder / '.git').exists():  # installed, maybe below a repository of something else
+        return None
     try:
         return subprocess.run(
             command, cwd=folder, capture_output=True, text=True, check=True
@@ -108,16 +116,23 @@ def circumstances() -> dict:
     )
 
 
-def read_records(folder: Union[str, Path]) -> List[dict]:
-    """All records of a folder.
+def read_records(path: Union[str, Path]) -> List[dict]:
+    """All records of a file, or of a folder of files.
 
     Args:
-        folder (str | Path): Folder of ``*.jsonl`` files.
+        path (str | Path): The file, or the folder of ``*.jsonl`` files.
 
     Raises:
         ValueError: If a file holds something else.
     """
-    return [record for path in sorted(Path(folder).glob('*.jsonl')) for record in read_lines(path)]
+    path, records = Path(path), []
+    for file in [path] if path.is_file() else sorted(path.glob('*.jsonl')):
+        for number, record in enumerate(read_lines(file), 1):
+            missing = [key for key in NEEDED if key not in record]
+            if missing:
+                raise ValueError(f'{file}, line {number}: no {", ".join(missing)}')
+            records.append(record)
+    return records
 
 
 def append_record(path: Union[str, Path], record: dict) -> None:
@@ -163,7 +178,8 @@ def read_work_dir(work_dir: Union[str, Path]) -> dict:
         work_dir (str | Path): Its work dir, with the config that MMEngine dumps there.
 
     Returns:
-        dict: The record; ``run`` is the name of the config, ``seed`` None where it has none.
+        dict: The record; ``run`` is the name of the config, ``seed`` that of the config or, where
+        it has none, the path of the work dir.
 
     Raises:
         ValueError: If there is no config, or the run was never validated.
@@ -176,4 +192,5 @@ def read_work_dir(work_dir: Union[str, Path]) -> dict:
         raise ValueError(f'{work_dir} has no validation in its logs')
     cfg = Config.fromfile(configs[-1])
     seed = (cfg.get('randomness') or {}).get('seed')
+    seed = str(work_dir) if seed is None else seed
     return dict(run=configs[-1].stem, config=str(configs[-1]), seed=seed, **summarize(progress))

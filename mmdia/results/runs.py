@@ -114,10 +114,18 @@ class Run:
         options += ['--channels-last'] * settings.channels_last
         to = ['--work-dir', str(self.work_dir)]
         if settings.launcher == 'pytorch':
-            return [str(TOOLS / 'dist_train.sh'), str(config), str(settings.gpus), *to, *options]
+            script = ['bash', str(TOOLS / 'dist_train.sh')]
+            return [*script, str(config), str(settings.gpus), *to, *options]
         if settings.launcher == 'slurm':
-            script = [str(TOOLS / 'slurm_train.sh'), settings.partition, self.row.run]
-            return [*script, str(config), str(self.work_dir), *options]
+            script = ['bash', str(TOOLS / 'slurm_train.sh')]
+            return [
+                *script,
+                settings.partition,
+                self.row.run,
+                str(config),
+                str(self.work_dir),
+                *options,
+            ]
         return [sys.executable, str(TOOLS / 'train.py'), str(config), *to, *options]
 
     def environment(self, device: Optional[int]) -> Dict[str, str]:
@@ -129,6 +137,7 @@ class Run:
         env = dict(os.environ, PYTHON=sys.executable)
         env.setdefault('PORT', str(get_free_port()))
         env.setdefault('GPUS', str(self.settings.gpus))
+        env.setdefault('GPUS_PER_NODE', str(min(self.settings.gpus, 8)))
         if device is not None:
             env['CUDA_VISIBLE_DEVICES'] = str(device)
         return env

@@ -89,3 +89,42 @@ def test_what_cannot_be_compared(tool, results, tmp_path):
         tool(results, '--runs', 'no*')
     with pytest.raises(SystemExit, match='is no work dir'):
         tool(tmp_path / 'nothing')
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    (
+        (['--image-size', 0], '--image-size must be positive, got 0'),
+        (['--plot', 'a.txt'], '--plot must end in .png, .pdf or .svg, got a.txt'),
+        (['--csv', 'no-folder/a.csv'], 'there is no folder no-folder'),
+    ),
+)
+def test_bad_options(tool, capsys, args, message):
+    with pytest.raises(SystemExit):
+        tool(*args)
+    assert message in capsys.readouterr().err
+
+
+def test_shortened_schedule_beside_its_twin(tool, tmp_path):
+    lines = [
+        dict(
+            run=f'small/{name}',
+            config='',
+            seed=0,
+            seconds=10.0,
+            length=length,
+            full_length=20,
+            last={'accuracy/top1': 10.0 * length + number},
+            best={},
+        )
+        for number, name in enumerate(NAMES)
+        for length in (2, 20)
+    ]
+    (tmp_path / 'a.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    table = [cells(line) for line in tool(tmp_path, '--image-size', 8)[2:]]
+    assert [(row[0].partition(', ')[2], row[4], row[6]) for row in table] == [
+        ('2 of 20 epochs', '20.00', ''),
+        ('', '200.00', ''),
+        ('2 of 20 epochs', '21.00', '+1.00'),
+        ('', '201.00', '+1.00'),
+    ]

@@ -67,7 +67,24 @@ def test_too_few_seeds():
     difference = compare(dia, plain)
     assert dia.deviation is None
     assert difference.mean == 1 and difference.two_sample is difference.paired is None
-    assert compare(*samples({0: 51.0}, {1: 50.0})) is None
+
+
+def test_other_seeds():
+    """Runs of any users: nothing to pair, but two samples."""
+    difference = compare(*samples({0: 51.0, 1: 52.0}, {2: 50.0, 3: 51.5, 4: 50.5}))
+    assert difference.mean == pytest.approx(51.5 - 152 / 3) and difference.seeds == 0
+    assert difference.paired is None and 0 < difference.two_sample < 1
+    assert difference.time == pytest.approx(100.5 / 103)
+
+
+def test_shortened_schedules_are_other_models():
+    whole = records('dia', {0: 60.0}, length=20, full_length=20)
+    part = records('dia', {0: 20.0}, length=2, full_length=20)
+    both = collect([*whole, *part], 'accuracy')
+    assert {name: sample.values[0] for name, sample in both.items()} == {
+        'dia': 60.0,
+        'dia, 2 of 20 epochs': 20.0,
+    }
 
 
 @pytest.mark.filterwarnings('error')

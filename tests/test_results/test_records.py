@@ -81,6 +81,8 @@ def test_damaged_logs(tmp_path):
 def test_any_work_dir(work_dir):
     with pytest.raises(ValueError, match='has no config'):
         read_work_dir(work_dir)
+    (work_dir / 'my-net.py').write_text('')
+    assert read_work_dir(work_dir)['seed'] == str(work_dir)  # runs without seeds differ
     (work_dir / 'my-net.py').write_text('randomness = dict(seed=3)\n')
     record = read_work_dir(work_dir)
     assert (record['run'], record['seed']) == ('my-net', 3)
@@ -94,11 +96,26 @@ def test_unvalidated_work_dir(tmp_path):
 
 
 def test_records_are_added(tmp_path):
-    append_record(tmp_path / 'results' / 'a.jsonl', dict(run='a'))
-    append_record(tmp_path / 'results' / 'a.jsonl', dict(run='b'))
-    append_record(tmp_path / 'results' / 'b.jsonl', dict(run='c'))
+    rest = dict(config='', seed=0, seconds=1.0, best={}, last={})
+    for file, run in (('a', 'a'), ('a', 'b'), ('b', 'c')):
+        append_record(tmp_path / 'results' / f'{file}.jsonl', dict(run=run, **rest))
     assert [record['run'] for record in read_records(tmp_path / 'results')] == ['a', 'b', 'c']
+    assert [record['run'] for record in read_records(tmp_path / 'results' / 'b.jsonl')] == ['c']
     assert read_records(tmp_path / 'nothing') == []
+
+
+@pytest.mark.parametrize(
+    ('line', 'message'),
+    (
+        ('{"run": "a"}', r'a\.jsonl, line 1: no config, seed, seconds, best, last'),
+        ('5\n{}', r'a\.jsonl, line 1: must be an object, got 5'),
+        ('{"run"\n{}', r'a\.jsonl, line 1: '),
+    ),
+)
+def test_what_is_no_record(tmp_path, line, message):
+    (tmp_path / 'a.jsonl').write_text(line)
+    with pytest.raises(ValueError, match=message):
+        read_records(tmp_path)
 
 
 def test_circumstances():

@@ -133,16 +133,24 @@ def test_commands(tool):
 @pytest.mark.parametrize(
     ('args', 'message'),
     (
-        (['--seeds', 0], '--seeds must be positive, got 0'),
-        (['--scale', -1.0], '--scale must be positive, got -1.0'),
-        (['--gpus', 2], '--gpus needs --launcher'),
-        (['--launcher', 'slurm'], '--launcher slurm needs --partition'),
+        ([], 'name the runs, --paper or --table'),
+        ([RUN, '--seeds', 0], '--seeds must be positive, got 0'),
+        ([RUN, '--scale', -1.0], '--scale must be positive, got -1.0'),
+        ([RUN, '--gpus', 2], '--gpus needs --launcher'),
+        ([RUN, '--launcher', 'slurm'], '--launcher slurm needs --partition'),
     ),
 )
 def test_bad_options(tool, capsys, args, message):
     with pytest.raises(SystemExit):
         tool(*args)
     assert message in capsys.readouterr().err
+
+
+def test_damaged_records(tool):
+    Path('results').mkdir()
+    Path('results/mmdia.jsonl').write_text('{"run"\n{}\n')
+    with pytest.raises(SystemExit, match=r'--results: results/mmdia\.jsonl, line 1'):
+        tool(RUN)
 
 
 def test_work_dirs_differ():

@@ -9,9 +9,9 @@ from typing import Dict, List, NamedTuple, Optional
 from matplotlib.figure import Figure
 from mmengine.config import Config
 
-from mmdia.results.comparison import METRICS, Difference, Sample, collect, compare
+from mmdia.results.comparison import METRICS, Difference, Sample, collect, compare, name_of
 from mmdia.results.complexity import Complexity, measure_complexity
-from mmdia.results.records import read_lines, read_records, read_work_dir
+from mmdia.results.records import read_records, read_work_dir
 from mmdia.results.rows import Row, read_rows, row_config
 
 ALPHA = 0.05  # the significance level of Layer-wise Shared Attention, marked by *
@@ -54,14 +54,22 @@ def parse_args() -> Namespace:
     )
     parser.add_argument('--csv', type=Path, help='file for the table')
     parser.add_argument('--plot', type=Path, help='file for a plot: .png, .pdf or .svg')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.image_size < 1:
+        parser.error(f'--image-size must be positive, got {args.image_size}')
+    if args.plot and args.plot.suffix not in ('.png', '.pdf', '.svg'):
+        parser.error(f'--plot must end in .png, .pdf or .svg, got {args.plot}')
+    for file in filter(None, (args.csv, args.plot)):
+        if not file.parent.is_dir():
+            parser.error(f'there is no folder {file.parent}')
+    return args
 
 
 def read_source(source: Path) -> List[dict]:
     """The records of a folder, a file or a work dir."""
-    if source.is_file():
-        return list(read_lines(source))
-    return read_records(source) if list(source.glob('*.jsonl')) else [read_work_dir(source)]
+    if source.is_file() or list(source.glob('*.jsonl')):
+        return read_records(source)
+    return [read_work_dir(source)]
 
 
 class Model(NamedTuple):
@@ -117,19 +125,20 @@ def read_models(records: List[dict], args: Namespace) -> List[Model]:
     """
     rows = {row.run: row for row in reversed(read_rows()) if row.metric == args.metric}
     samples = collect(records, args.metric, args.best)
-    files = {record['run']: record['config'] for record in records}
     models = []
-    for name, sample in samples.items():
-        if not fnmatch(name, args.runs):
+    for name, record in {name_of(record): record for record in records}.items():
+        run = record['run']
+        if name not in samples or not fnmatch(run, args.runs):
             continue
-        row = rows.get(name)
-        cfg = Config.fromfile(files[name]) if row is None else row_config(row)
-        complexity = measure_complexity(cfg, args.image_size)
-        baseline = baseline_of(name, rows, args.baseline)
+        row, part = rows.get(run), name.removeprefix(run)
+        cfg = Config.fromfile(record['config']) if row is None else row_config(row)
+        baseline = baseline_of(run, rows, args.baseline)
         difference = None
-        if baseline in samples and baseline != name:
-            difference = compare(sample, samples[baseline])
-        models.append(Model(name, sample, complexity, difference, row.printed if row else ''))
+        if baseline not in (None, run) and f'{baseline}{part}' in samples:
+            difference = compare(samples[name], samples[f'{baseline}{part}'])
+        complexity = measure_complexity(cfg, args.image_size)
+        printed = row.printed if row and not part else ''
+        models.append(Model(name, samples[name], complexity, difference, printed))
     if not models:
         raise SystemExit(f'no record of --runs {args.runs!r} has --metric {args.metric!r}')
     return models
