@@ -4,12 +4,15 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from mmengine import registry
 from mmengine.config import Config
 from mmengine.hub import get_config
+from mmengine.registry import DefaultScope
 
 import mmdia
 from mmdia.apis import list_interactions
-from mmdia.models import LayerInteraction
+from mmdia.models import LayerInteraction, ResNet
 from mmdia.registry import MODELS
 
 
@@ -27,6 +30,36 @@ model = LIBRARY_MODELS.build(
 assert type(model.interaction).__name__ == 'RLA'
 """
     subprocess.run([sys.executable, '-c', code], check=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ('scopes', 'expected'),
+    (
+        ((), ['mmpretrain', 'mmdet']),
+        (('mmdet',), ['mmdet']),
+        (('mmpretrain', 'mmdet'), ['mmdet', 'mmpretrain']),
+        (('mmdet', 'mmdia'), ['mmdet']),
+        (('no_such_library',), []),
+    ),
+)
+def test_scopes_around_ours(scopes, expected):
+    """The nearest first; libraries that nothing names only where nothing is around."""
+    for scope in scopes:
+        DefaultScope.get_instance(scope, scope_name=scope)
+    assert [registry.scope for registry in MODELS.surrounding()] == expected
+
+
+@pytest.mark.parametrize('library', ('mmpretrain', 'mmdet'))
+def test_types_of_a_base_of_ours(library):
+    """Names that MMCV and both libraries have are those of the library that builds."""
+    registry.init_default_scope(library)
+    for name in ('RandomFlip', 'Resize', 'LoadImageFromFile', 'Normalize'):
+        expected = registry.TRANSFORMS.get(f'{library}.{name}' if name != 'Normalize' else name)
+        with registry.TRANSFORMS.switch_scope_and_registry('mmdia') as ours:
+            assert ours.scope == 'mmdia' and ours.get(name) is expected
+    with registry.MODELS.switch_scope_and_registry('mmdia') as ours:
+        assert ours.get('ResNet') is ResNet and ours.get('BN') is torch.nn.BatchNorm2d
+        assert ours.get('NoSuchLayer') is None
 
 
 def test_configs_inherit_from_mmdia(tmp_path):
