@@ -124,20 +124,6 @@ def repeat_entries(x: Tensor, times: int) -> Tensor:
     return (x[..., None] + x.new_zeros(times)).flatten(-2)
 
 
-def has_short_rows(x: Tensor) -> bool:
-    """Whether the channels of a pixel, innermost in memory, are fewer than fill a vector."""
-    return (
-        x.shape[1] * x.element_size() < 64
-        and x.is_contiguous(memory_format=torch.channels_last)
-        and not x.is_contiguous()
-    )
-
-
 def as_factor(gate: Tensor, x: Tensor) -> Tensor:
     """Gates (..., N, C) or (..., N, 1) as factors of a map: of its dtype, and of all pixels."""
-    factor = gate.to(x.dtype)[..., None, None]
-    if is_eager(x) and gate.dim() == 2 and has_short_rows(x):
-        # CPUs loop over what both have in common in memory, so let that be a row of pixels.
-        factor = factor.expand(-1, x.shape[1], 1, x.shape[3])
-        return factor.contiguous(memory_format=torch.channels_last)
-    return factor
+    return gate.to(x.dtype)[..., None, None]
