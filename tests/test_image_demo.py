@@ -137,6 +137,15 @@ def test_classifier(demo, models, image):
     assert list(Path('outputs').iterdir())
 
 
+def test_model_by_its_name(demo, image):
+    """Weights that come with the package need nothing else."""
+    out = demo(image, 'resnet18-w16_b128-20e_cifar100')
+    (line,) = (line for line in out.splitlines() if 'picture.png: ' in line)
+    assert line.rpartition(' ')[2].isidentifier()  # the name of a class
+    with pytest.raises(SystemExit, match='dia-resnet50_8xb32_in1k has no weights yet'):
+        demo(image, 'dia-resnet50_8xb32_in1k')
+
+
 def test_bad_inputs(demo, models, image, tmp_path):
     (tmp_path / 'empty').mkdir()
     (tmp_path / 'text.jpg').write_text('no image')

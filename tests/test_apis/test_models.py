@@ -23,6 +23,7 @@ from mmpretrain.apis import model as hub
 
 from mmdia.apis import get_model, list_models
 from mmdia.checkpoints import UnsafeCheckpointError, index
+from mmdia.checkpoints.cache import WEIGHTS
 from mmdia.hub import TASKS, add_to_mmpretrain
 from mmdia.models import ResNet
 
@@ -113,6 +114,23 @@ def test_whatever_names_a_model(model):
     assert backbone.layer1.interaction.cell.ratio == 8
     if isinstance(model, Config):
         assert model.model.backbone.interaction.ratio == 4  # untouched
+
+
+def test_weights_of_the_package(tmp_path, monkeypatch):
+    """Each file has an entry, its hash, and loads without a network and an empty cache."""
+    monkeypatch.setenv('MMDIA_CHECKPOINTS', '')
+    monkeypatch.setattr('mmdia.checkpoints.cache.cache_folder', lambda: tmp_path)
+    files = {path.name: path for path in WEIGHTS.glob('*.pth')}
+    entries = [entry for entry in index.model_entries() if entry.get('Weights')]
+    assert files.keys() == {index.read_model(entry).filename for entry in entries} != set()
+    for entry in entries:
+        file = files[index.read_model(entry).filename]
+        assert sha256(file.read_bytes()).hexdigest() == entry['Metadata']['SHA256']
+        assert entry['Results'][0]['Metrics']
+        state = get_model(entry['Name'], pretrained=True).state_dict()
+        saved = torch.load(file, weights_only=True)['state_dict']
+        assert all(torch.equal(value, saved[key]) for key, value in state.items())
+    assert not list(tmp_path.iterdir())
 
 
 def test_models_of_other_libraries():
