@@ -70,6 +70,23 @@ def refuse_without_bottlenecks(block: Type[ResidualBlock], **arguments: Tuple[An
             )
 
 
+def check_preactivation(normalize: bool, deep_stem: bool, plugins: Optional[list]) -> None:
+    """Check arguments that pre-activation networks do not have.
+
+    Raises:
+        ValueError: If one has another value than the only one that is allowed.
+    """
+    if not normalize:
+        raise ValueError('normalize must be True in pre-activation networks, got False')
+    if deep_stem:
+        raise ValueError('deep_stem must be False in pre-activation networks, got True')
+    if plugins is not None:
+        raise ValueError(
+            f'plugins must be None in pre-activation networks, got {plugins!r}: '
+            'interaction takes attentions'
+        )
+
+
 def check_dcn(dcn: dict, conv_cfg: Optional[dict]) -> None:
     """Check what deformable convolutions need.
 
@@ -260,24 +277,19 @@ class ResidualNetwork(ResidualBackbone):
         self.dilations = tuple(dilations)
         self.deep_stem = deep_stem
         if not issubclass(block, Bottleneck):
-            if (groups, base_width) != (1, base_channels):
-                raise ValueError(
-                    'groups and base_width need blocks with bottlenecks, '
-                    f'got groups={groups} and base_width={base_width} with {block.__name__}'
-                )
             refuse_without_bottlenecks(
-                block, expansion=(expansion, 1), dcn=(dcn, None), plugins=(plugins, None)
+                block,
+                groups=(groups, 1),
+                base_width=(base_width, base_channels),
+                expansion=(expansion, 1),
+                dcn=(dcn, None),
+                plugins=(plugins, None),
             )
+        if block.preactivation:
+            check_preactivation(normalize, deep_stem, plugins)
         if dcn is not None:
             check_dcn(dcn, conv_cfg)
             dcn = {key: value for key, value in dcn.items() if key != 'fallback_on_stride'}
-        if block.preactivation and plugins is not None:
-            raise ValueError(
-                f'plugins must be None in pre-activation networks, got {plugins!r}: '
-                'interaction takes attentions'
-            )
-        if block.preactivation and not normalize:
-            raise ValueError('normalize must be True in pre-activation networks, got False')
         if zero_init_residual and (block.preactivation or not normalize):
             raise ValueError(
                 'zero_init_residual=True needs branches that end with a norm, '
@@ -285,8 +297,6 @@ class ResidualNetwork(ResidualBackbone):
             )
         if small_stem and deep_stem:
             raise ValueError('small_stem and deep_stem must not both be True')
-        if deep_stem and block.preactivation:
-            raise ValueError('deep_stem must be False in pre-activation networks, got True')
 
         widths = [base_channels * 2**i for i in range(num_stages)]
         channels = [width * expansion for width in widths]
