@@ -251,7 +251,7 @@ def test_shared_unit_does_not_grow_with_depth(depth):
             dict(depth=20, drop_rate=1),
             r'drop_rate must be a number in \[0, 1\), got 1',
         ),
-        (ResNet, dict(depth=18, groups=2), 'groups needs blocks with bottlenecks, got 2 with Basic'),
+        (ResNet, dict(depth=18, groups=2), 'groups needs blocks with bottlenecks, got 2'),
         (ResNet, dict(depth=18, base_width=4), 'base_width needs blocks with bottlenecks, got 4'),
         (ResNet, dict(depth=50, groups=0), 'groups must be .*, got 0'),
         (ResNet, dict(depth=50, base_width=0), 'base_width must be .*, got 0'),
