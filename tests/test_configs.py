@@ -291,6 +291,18 @@ def transforms(cfg):
     return [step.type for step in cfg.train_dataloader.dataset.pipeline]
 
 
+@pytest.mark.parametrize('name', [n for n in CONFIGS if n.endswith('bccd.py')])
+def test_detector_fits_the_classifier_whose_weights_it_loads(name):
+    backbone = read(name).model.backbone
+    checkpoint = backbone.pop('init_cfg').checkpoint.removeprefix('mmdia://')
+    classifier = read(f'small/{checkpoint}.py').model.backbone
+    detector, classifier = (
+        {key: value.shape for key, value in MODELS.build(cfg).state_dict().items()}
+        for cfg in (backbone, classifier)
+    )
+    assert detector == classifier
+
+
 def test_augmentation():
     for name in ('cifar10', 'cifar100'):
         cfg = read(f'dia/dia-resnet164_b128-180e_{name}.py')

@@ -6,9 +6,12 @@ image_size = 128
 model = dict(
     data_preprocessor=dict(mean=[127.5] * 3, std=[64.0] * 3),
     backbone=dict(
+        strides=(2, 2, 2, 2),
+        out_indices=(1, 2, 3),
         interaction=dict(type='mmdia.DIALSTM', ratio=4, identity_init=True),
         zero_init_residual=False,
     ),
+    neck=dict(in_channels=[32, 64, 128]),
 )
 
 train_pipeline = [
