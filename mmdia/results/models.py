@@ -1,0 +1,137 @@
+"""Trained models: what their runs reached, what they cost, and how they compare."""
+
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Sequence
+
+from mmengine.config import Config
+
+from .comparison import Difference, Sample, collect, compare, name_of
+from .complexity import Complexity, measure_complexity
+from .records import read_records, read_work_dir
+from .rows import Row, read_rows, row_config
+
+ALPHA = 0.05  # the significance level of Layer-wise Shared Attention, marked by *
+COLUMNS = (
+    'model',
+    'parameters (M)',
+    'FLOPs (G)',
+    'time',
+    'metric',
+    'seeds',
+    'difference',
+    'p (two samples)',
+    'p (paired)',
+    'printed',
+)
+
+
+class Model(NamedTuple):
+    """A model and what is known of it.
+
+    Args:
+        name (str): Its name.
+        config (Config): Its config.
+        records (List[dict]): The records of its runs.
+        sample (Sample): What its runs reached.
+        complexity (Complexity): Its size and cost.
+        difference (Difference, optional): It beside the baseline.
+        printed (str): What the paper prints.
+    """
+
+    name: str
+    config: Config
+    records: List[dict]
+    sample: Sample
+    complexity: Complexity
+    difference: Optional[Difference]
+    printed: str
+
+    def cells(self) -> List[str]:
+        """The cells of a table, in the order of :data:`COLUMNS`."""
+        sample, (parameters, flops), other = self.sample, self.complexity, self.difference
+        spread = '' if sample.deviation is None else f' ± {sample.deviation:.2f}'
+        tests = (None, None) if other is None else (other.two_sample, other.paired)
+        return [
+            self.name,
+            f'{parameters / 1e6:.3f}',
+            '' if flops is None else f'{flops / 1e9:.3g}',
+            '' if other is None else f'{other.time:.2f}',
+            f'{sample.mean:.2f}{spread}',
+            str(len(sample.values)),
+            '' if other is None else f'{other.mean:+.2f}',
+            *('' if p is None else f'{p:.3f}' + ' *' * (p < ALPHA) for p in tests),
+            self.printed,
+        ]
+
+
+def read_sources(sources: Sequence[Path]) -> List[dict]:
+    """The records of folders of records, files of records, and work dirs.
+
+    Args:
+        sources (Sequence[Path]): Their paths.
+
+    Raises:
+        ValueError: If one is none of them.
+    """
+    records = []
+    for source in sources:
+        if source.is_file() or list(source.glob('*.jsonl')):
+            records += read_records(source)
+        else:
+            records.append(read_work_dir(source))
+    return records
+
+
+def baseline_of(name: str, rows: Dict[str, Row], given: Optional[str]) -> Optional[str]:
+    """The name of the run that one is compared with: what is given, or its plain twin."""
+    if given is not None or name not in rows:
+        return given
+    row = rows[name]
+    place = (row.paper, row.network, row.data)
+    twins = (each for each in rows.values() if (each.paper, each.network, each.data) == place)
+    return next((twin.run for twin in twins if twin.method == 'plain'), None)
+
+
+def read_models(
+    records: Sequence[dict],
+    metric: str,
+    runs: str = '*',
+    baseline: Optional[str] = None,
+    best: bool = False,
+    image_size: int = 224,
+) -> List[Model]:
+    """The models that records are of, beside their baselines.
+
+    Args:
+        records (Sequence[dict]): The records.
+        metric (str): See :func:`collect`.
+        runs (str): A pattern of the names of runs. Defaults to all.
+        baseline (str, optional): The run to compare with. Defaults to the plain twin of each.
+        best (bool): See :func:`collect`. Defaults to False.
+        image_size (int): Height and width of the images that FLOPs are counted for.
+            Defaults to 224.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    rows = {row.run: row for row in reversed(read_rows()) if row.metric == metric}
+    samples = collect(records, metric, best)
+    models = []
+    for name in dict.fromkeys(map(name_of, records)):
+        own = [record for record in records if name_of(record) == name]
+        run = own[-1]['run']
+        if name not in samples or not fnmatch(run, runs):
+            continue
+        row, part = rows.get(run), name.removeprefix(run)
+        cfg = Config.fromfile(own[-1]['config']) if row is None else row_config(row)
+        other = baseline_of(run, rows, baseline)
+        difference = None
+        if other not in (None, run) and f'{other}{part}' in samples:
+            difference = compare(samples[name], samples[f'{other}{part}'])
+        complexity = measure_complexity(cfg, image_size)
+        printed = row.printed if row and not part else ''
+        models.append(Model(name, cfg, own, samples[name], complexity, difference, printed))
+    if not models:
+        raise ValueError(f'no record of --runs {runs!r} has --metric {metric!r}')
+    return models
