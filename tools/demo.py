@@ -14,9 +14,12 @@ from mmengine.fileio import dump
 from mmengine.runner import Runner
 from torch import Tensor
 
+from mmdia.results.models import read_models, read_sources
+from mmdia.results.report import main_metrics, render
 from mmdia.visualization import plot_curves, plot_gates, read_scalars, record_gates
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'demo'
+PICTURES = ('curves.png', 'gates.png', 'detections.png')
 
 
 class Task(NamedTuple):
@@ -135,6 +138,14 @@ def draw_curves(results: List[Result], path: Path) -> None:
     plot_curves(runs, names).savefig(path)
 
 
+def write_page(work_dir: Path) -> None:
+    """Write the page of both runs, with the pictures."""
+    records = read_sources([work_dir / task.title for task in (CLASSIFIER, DETECTOR)])
+    models = {metric: read_models(records, metric) for metric in main_metrics(records)}
+    page = render(models, [work_dir / name for name in PICTURES], 'A first look at DIA-ResNet')
+    (work_dir / 'report.html').write_text(page, encoding='utf-8')
+
+
 def report(results: List[Result], work_dir: Path) -> None:
     """Print and write the figures.
 
@@ -151,7 +162,7 @@ def report(results: List[Result], work_dir: Path) -> None:
     print(f'\n{"task":8} {"metric":14} {"score":>8} {"promised":>9} {"seconds":>8}')
     for title, row in summary.items():
         print('{:8} {metric:14} {score:8.3f} {promised:9.2f} {seconds:8.1f}'.format(title, **row))
-    for name in ('summary.json', 'curves.png', 'gates.png', 'detections.png'):
+    for name in ('summary.json', *PICTURES, 'report.html'):
         print(work_dir / name)
     missed = [title for title, row in summary.items() if not row['score'] >= row['promised']]
     if missed:
@@ -171,6 +182,7 @@ def main() -> None:
     detector, shapes = train_and_test(DETECTOR, args)
     mmcv.imwrite(draw_detections(detector)[..., ::-1], str(args.work_dir / 'detections.png'))
     draw_curves([digits, shapes], args.work_dir / 'curves.png')
+    write_page(args.work_dir)
     report([digits, shapes], args.work_dir)
 
 

@@ -1,0 +1,190 @@
+"""One page on several runs: what differs, how they trained, what they reached."""
+
+import base64
+import io
+import re
+from itertools import cycle
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
+
+import jinja2
+import matplotlib
+from matplotlib.figure import Figure
+from mmengine.config import Config
+
+from .comparison import METRICS
+from .models import COLUMNS, Model
+
+TEMPLATE = Path(__file__).with_name('report.html')
+# What says where and how long something ran, and not what was trained.
+CIRCUMSTANCES = (
+    'work_dir',
+    'randomness',
+    'launcher',
+    'resume',
+    'load_from',
+    'env_cfg',
+    'visualizer',
+)
+# Okabe and Ito's colours, which colour-blind people tell apart, without black and yellow.
+COLORS = ('#0072B2', '#E69F00', '#009E73', '#D55E00', '#CC79A7', '#56B4E9')
+MIME = {'.png': 'image/png', '.jpg': 'image/jpeg', '.svg': 'image/svg+xml'}
+
+
+def main_metrics(records: Sequence[dict]) -> List[str]:
+    """The metrics that describe runs of any kind.
+
+    Args:
+        records (Sequence[dict]): Their records.
+
+    Returns:
+        List[str]: Accuracy, box AP and mask AP, those that a record has; of
+        records that have none of them, the first scalar of each.
+    """
+    found = []
+    for record in records:
+        known = [
+            metric
+            for metric in ('accuracy', 'box_AP', 'mask_AP')
+            if METRICS[metric][0] in record['last']
+        ]
+        found += known or list(record['last'])[:1]
+    return list(dict.fromkeys(found))
+
+
+def flatten(value: Any, name: str = '') -> Iterator[Tuple[str, str]]:
+    """The leaves of a config by their dotted names."""
+    if isinstance(value, dict) and value:
+        for key, part in value.items():
+            yield from flatten(part, f'{name}.{key}' if name else str(key))
+    elif isinstance(value, (list, tuple)) and any(isinstance(part, dict) for part in value):
+        for number, part in enumerate(value):
+            yield from flatten(part, f'{name}.{number}')
+    else:
+        yield name, value if isinstance(value, str) else repr(value)
+
+
+def config_differences(configs: Sequence[Config]) -> List[List[str]]:
+    """What differs between configs.
+
+    Args:
+        configs (Sequence[Config]): The configs.
+
+    Returns:
+        List[List[str]]: A line an option: its name, and its value in each
+        config, empty where it is missing.
+    """
+    leaves = []
+    for config in configs:
+        parts = {k: v for k, v in config.to_dict().items() if k not in CIRCUMSTANCES}
+        leaves.append(dict(flatten(parts)))
+    names = dict.fromkeys(name for config in leaves for name in config)
+    lines = [[name, *(config.get(name, '') for config in leaves)] for name in names]
+    return [line for line in lines if len(set(line[1:])) > 1]
+
+
+def curves(models: Sequence[Model], metric: str) -> Dict[str, Figure]:
+    """The training of models: the loss, and a metric after each validation.
+
+    Args:
+        models (Sequence[Model]): The models; one colour each, a line a run.
+        metric (str): See :func:`~.comparison.collect`.
+
+    Returns:
+        Dict[str, Figure]: The figures, by what they show.
+    """
+    scalar, figure_of = METRICS.get(metric, (metric, float))
+    figures = {}
+    for title in ('training loss', metric):
+        figure = Figure(figsize=(5, 3.2), layout='constrained')
+        panel = figure.subplots()
+        for color, model in zip(cycle(COLORS), models):
+            for number, record in enumerate(model.records):
+                values = record['losses'] if title != metric else record['metrics'].get(scalar, [])
+                points = [(s, v) for s, v in zip(record['steps'], values) if v is not None]
+                steps = [step for step, _ in points]
+                drawn = [v if title != metric else figure_of(v) for _, v in points]
+                label = model.name if number == 0 else None
+                panel.plot(steps, drawn, color=color, label=label, marker='.', linewidth=1)
+        by_epoch = 'max_epochs' in models[0].config.get('train_cfg', {})
+        panel.set(xlabel='epoch' if by_epoch else 'iteration', ylabel=title)
+        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.grid(alpha=0.3)
+        figure.legend(loc='outside lower center', fontsize='small', frameon=False)
+        figures[title] = figure
+    return figures
+
+
+def inline_svg(figure: Figure) -> str:
+    """A figure as a part of a page, which gives the colour of its text and axes."""
+    file = io.StringIO()
+    with matplotlib.rc_context({'svg.fonttype': 'none'}):
+        figure.savefig(file, format='svg', transparent=True)
+    svg = re.sub(r'.*?(?=<svg)', '', file.getvalue(), count=1, flags=re.DOTALL)
+    svg = re.sub(r'<metadata>.*?</metadata>', '', svg, flags=re.DOTALL)
+    return svg.replace('#000000', 'currentColor')
+
+
+def embed(picture: Path) -> str:
+    """A picture as an address that holds the picture itself.
+
+    Raises:
+        ValueError: If it is of another kind than :data:`MIME`.
+    """
+    if picture.suffix not in MIME:
+        raise ValueError(f'{picture} must end in {", ".join(MIME)}')
+    content = base64.b64encode(picture.read_bytes()).decode()
+    return f'data:{MIME[picture.suffix]};base64,{content}'
+
+
+def circumstances(records: Sequence[dict]) -> Dict[str, str]:
+    """On what the runs were made, as far as their records say."""
+    found: Dict[str, Dict[str, None]] = {}
+    for record in records:
+        lines = {key: record[key] for key in ('date', 'hardware', 'revision') if record.get(key)}
+        for key, value in {**lines, **record.get('versions', {})}.items():
+            found.setdefault(key, {})[str(value)] = None
+    return {key: ', '.join(values) for key, values in found.items()}
+
+
+def comparison_table(models: Sequence[Model], metric: str) -> List[List[str]]:
+    """The table of models, its head first, without columns in which nothing stands."""
+    head = [metric if column == 'metric' else column for column in COLUMNS]
+    columns = zip(head, *(model.cells() for model in models))
+    return [list(line) for line in zip(*(column for column in columns if any(column[1:])))]
+
+
+def render(
+    models: Dict[str, List[Model]], pictures: Sequence[Path] = (), title: str = 'Runs'
+) -> str:
+    """Write the page: one HTML file that needs no other.
+
+    Args:
+        models (Dict[str, List[Model]]): The models, by the metric that they
+            are compared by.
+        pictures (Sequence[Path]): Further pictures to show. Defaults to none.
+        title (str): The title. Defaults to ``'Runs'``.
+
+    Returns:
+        str: The HTML.
+
+    Raises:
+        ValueError: If a picture is of a kind that browsers do not show.
+    """
+    every = list({model.name: model for group in models.values() for model in group}.values())
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(TEMPLATE.read_text(encoding='utf-8')).render(
+        title=title,
+        comparisons=[
+            dict(
+                metric=metric,
+                table=comparison_table(group, metric),
+                curves=[inline_svg(figure) for figure in curves(group, metric).values()],
+            )
+            for metric, group in models.items()
+        ],
+        names=[model.name for model in every],
+        differences=config_differences([model.config for model in every]),
+        pictures=[dict(name=picture.stem, address=embed(picture)) for picture in pictures],
+        circumstances=circumstances([record for model in every for record in model.records]),
+    )
