@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.distributed as dist
+from mmcv import ops
 from mmdet.testing import demo_mm_inputs
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
@@ -121,6 +122,59 @@ def test_detectors(name):
         (sample,) = detector.eval().val_step(demo_mm_inputs(1, [[3, 64, 96]], num_classes=2))
     assert sample.pred_instances.bboxes.dtype == torch.float32
     assert ('masks' in sample.pred_instances) == masks
+
+
+@pytest.mark.parametrize(
+    ('build', 'more'),
+    (
+        (lambda: ops.RoIAlign(4, 1.0, 2), [[[0, 1, 1, 9, 9], [1, 0, 2, 7, 8]]]),
+        (lambda: ops.RoIAlignRotated(4, 1.0, 2), [[[0, 5, 5, 6, 6, 0.3], [1, 4, 4, 7, 8, 0.1]]]),
+        (lambda: ops.DeformConv2dPack(8, 8, 3, padding=1), []),
+        (lambda: ops.ModulatedDeformConv2dPack(8, 8, 3, padding=1), []),
+    ),
+    ids=('roi_align', 'roi_align_rotated', 'dcn', 'dcn_v2'),
+)
+def test_compiled_operators_read_maps_as_they_are(build, more):
+    torch.manual_seed(0)
+    operator = build()
+    for parameter in operator.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    other = torch.nn.Sequential(copy.deepcopy(operator))
+    hook = ChannelsLastHook()
+    run_hooks(other, hook)
+    more = [torch.tensor(part, dtype=torch.float32) for part in more]
+
+    def run(operator, memory_format):
+        torch.manual_seed(1)
+        x = torch.randn(2, 8, 12, 10).to(memory_format=memory_format).requires_grad_()
+        out = operator(x, *more)
+        out.backward(torch.randn(out.shape).to(memory_format=memory_format))
+        return out, x.grad, *(parameter.grad for parameter in operator.parameters())
+
+    expected = run(operator, torch.contiguous_format)
+    torch.testing.assert_close(run(other[0], CHANNELS_LAST), expected)
+    hook.after_run(None)
+
+
+@pytest.mark.parametrize('dcn', (None, dict(type='DCNv2', deform_groups=1)))
+def test_detector_computes_the_same(dcn):
+    cfg = Config.fromfile(ROOT / 'configs' / 'dia' / 'faster-rcnn_dia-r50_fpn_1x_coco.py').model
+    cfg.backbone.update(base_channels=8, stem_channels=8, init_cfg=None, frozen_stages=-1)
+    cfg.backbone.update(dcn=dcn, stage_with_dcn=(False, True, True, True))
+    cfg.backbone.interaction.ratio = 4
+    cfg.neck.update(in_channels=[32, 64, 128, 256])
+    init_default_scope('mmdet')
+    torch.manual_seed(0)
+    detector = MODELS.build(cfg)
+    other = copy.deepcopy(detector)
+    run_hooks(other, ChannelsLastHook())
+    images = demo_mm_inputs(1, [[3, 64, 96]], num_classes=2)
+    found = []
+    for model in (detector, other):
+        torch.manual_seed(2)  # of the samplers
+        data = model.data_preprocessor(copy.deepcopy(images), True)
+        found.append(model.parse_losses(model(**data, mode='loss'))[1])
+    torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-3)
 
 
 def test_distributed_gradients_have_the_format_of_the_weights(classifier, data):

@@ -21,6 +21,22 @@ def images_to_channels_last(preprocessor: nn.Module, args: tuple, data: Any) -> 
     return data
 
 
+def is_compiled_operator(module: nn.Module) -> bool:
+    """Whether a module is one of MMCV's compiled operators, which read maps as (N, C, H, W)."""
+    return any(cls.__module__.startswith('mmcv.ops.') for cls in type(module).__mro__)
+
+
+def contiguous_inputs(module: nn.Module, args: tuple) -> tuple:
+    """Bring maps into the default format; a forward pre-hook."""
+    return tuple(x.contiguous() if isinstance(x, Tensor) else x for x in args)
+
+
+def contiguous_gradient(module: nn.Module, args: tuple, output: Any) -> None:
+    """Bring the gradient of the output into the default format; a forward hook."""
+    if isinstance(output, Tensor) and output.requires_grad:
+        output.register_hook(Tensor.contiguous)
+
+
 @HOOKS.register_module()
 class ChannelsLastHook(Hook):
     """Trains and tests in the memory format ``torch.channels_last``.
@@ -28,6 +44,11 @@ class ChannelsLastHook(Hook):
     Weights and images are converted, and layers keep the format of their input.
     Convolutions are faster so, on GPUs with mixed precision above all, and on
     many CPUs. Results differ by rounding alone. Checkpoints fit any other run.
+
+    The compiled operators of MMCV, such as ``RoIAlign`` and deformable
+    convolutions, read memory in the default format whatever the format of a
+    map is, most without a word. Their modules keep their weights in the default
+    format, and are given maps and gradients in it.
     """
 
     # Before those that copy the model.
@@ -39,6 +60,9 @@ class ChannelsLastHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Convert the weights, and from now on the images."""
         model = runner.model.to(memory_format=torch.channels_last)
+        operators = [module for module in model.modules() if is_compiled_operator(module)]
+        for module in operators:
+            module.to(memory_format=torch.contiguous_format)
         if isinstance(model, DistributedDataParallel):
             # Its buckets of gradients have the memory format of the weights it was built with.
             runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model.module)
@@ -47,8 +71,11 @@ class ChannelsLastHook(Hook):
             for module in runner.model.modules()
             if isinstance(module, BaseDataPreprocessor)
         ]
+        for module in operators:
+            self.handles.append(module.register_forward_pre_hook(contiguous_inputs))
+            self.handles.append(module.register_forward_hook(contiguous_gradient))
 
     def after_run(self, runner: Runner) -> None:
-        """Convert images no more."""
+        """Convert images and maps no more."""
         while self.handles:
             self.handles.pop().remove()
