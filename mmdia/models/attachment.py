@@ -182,8 +182,9 @@ def build_for(
         interaction.attach([block for blocks in stages for block in blocks])
     if 'act_cfg' not in cfg:
         interaction.act = deepcopy(act)
-    initialize_alone(interaction)
     weight = block.conv1.weight
+    if not weight.is_meta:
+        initialize_alone(interaction)
     return interaction.to(weight.device, weight.dtype).train(block.training)
 
 

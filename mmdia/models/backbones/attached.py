@@ -94,9 +94,8 @@ class AttachedBlock(ResidualBlock):
             self.add_module(norm, getattr(block, norm))
         self.plugin_names = self._take_plugins(block)
         self.act = activations(block)[0]
-        self.dropout = nn.Identity()
-        drop_path = getattr(block, 'drop_path', None)
-        self.drop_path = drop_path if is_layer(drop_path) else nn.Identity()
+        self.dropout = nn.Identity().train(block.training)
+        self.drop_path = getattr(block, 'drop_path', None) or self.dropout
         self.downsample = block.downsample
         for child, layer in block.named_children():
             if child not in self._modules and child not in ACTIVATIONS and is_layer(layer):
@@ -175,6 +174,7 @@ class AttachedStage(Stage):
         # In a tuple, they are no children: their weights have names elsewhere.
         self.replaced = (original, shared)
         self.training = original.training
+        self.outputs.train(self.training)
         for block in blocks:
             block.with_source = (interaction or shared).uses_source
 
