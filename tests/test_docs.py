@@ -28,7 +28,7 @@ from mmdia.registry import DATASETS, HOOKS, MODELS, OPTIM_WRAPPERS
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / 'docs').glob('*.md'))
-PAGES = [ROOT / 'README.md', *DOCS, *sorted((ROOT / 'configs').glob('*/README.md'))]
+PAGES = [*sorted(ROOT.glob('*.md')), *DOCS, *sorted((ROOT / 'configs').glob('*/README.md'))]
 CODE = re.compile(r'^```python\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 FENCED = re.compile(r'^```.*?^```$', re.MULTILINE | re.DOTALL)
 CLASSIFIER = dict(params=2_049_000, flops=2_048_000)

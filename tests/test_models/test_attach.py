@@ -178,6 +178,13 @@ def test_initializing_later_does_the_same():
     assert torch.equal(mmdia.detach(model).eval()(x), expected)
 
 
+def test_initializing_later_zeroes_the_last_norms_of_mmdetection():
+    model = mmdia.attach(MMDetResNet(50, base_channels=8), DIA)
+    model.init_weights()
+    norms = [module for name, module in model.named_modules() if name.endswith('bn3')]
+    assert len(norms) == 16 and not any(norm.weight.any() for norm in norms)
+
+
 def test_some_stages():
     model = mmdia.attach(timm_resnet(), DIA, stages=(False, True, False, True))
     stages = [isinstance(getattr(model, f'layer{i}'), Stage) for i in (1, 2, 3, 4)]
