@@ -175,7 +175,7 @@ def build_for(
     )
     if getattr(interaction, 'added_channels', 0):
         raise ValueError(
-            f'interaction must not change the number of channels, which the layers after the '
+            'interaction must not change the number of channels, which the layers after the '
             f'stages rely on, got {cfg!r}, which adds {interaction.added_channels}'
         )
     if isinstance(interaction, FeedbackInteraction):
@@ -240,11 +240,11 @@ def attach(
         if not any(stages):
             refuse(ValueError, 'stages', 'True for at least one stage', stages)
         originals = {name: stage for (name, stage), on in zip(originals.items(), stages) if on}
-    act = the_activation(originals)
     blocks = {}
     for name, stage in originals.items():
         check_unwatched(name, stage)
         blocks[name] = [AttachedBlock(f'{name}.{i}', b, with_cp) for i, b in enumerate(stage)]
+    act = the_activation(originals)
     if scope == 'stage':
         own = [build_for([group], interaction, act, identity_init) for group in blocks.values()]
         attached = list(map(AttachedStage, originals.values(), blocks.values(), own))

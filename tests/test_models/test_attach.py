@@ -329,6 +329,11 @@ def with_hook(model, name):
     return model
 
 
+def with_other_blocks(model, stage):
+    setattr(model, stage, nn.Sequential(nn.Conv2d(3, 3, 1)))
+    return model
+
+
 class Wrapped(nn.parallel.DistributedDataParallel):
     def __init__(self, module):
         nn.Module.__init__(self)
@@ -359,6 +364,12 @@ REFUSED = {
         lambda: timm.create_model('res2net50_14w_8s'),
         DIA,
         r'blocks of another kind, timm\.models\.res2net\.Bottle2neck',
+    ),
+    'other blocks in a later stage': (
+        lambda: with_other_blocks(timm_resnet(), 'layer3'),
+        DIA,
+        r'layer3\.0 must be a block of a ResNet of .*, got a torch\.nn\.modules\.conv\.Conv2d',
+        (False, False, True, False),
     ),
     'attached': (lambda: mmdia.attach(timm_resnet(), DIA), DIA, r'interaction yet.* detach\(model'),
     'ours': (lambda: ResNet(18, base_channels=8), DIA, 'backbones of mmdia have an argument'),
