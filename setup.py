@@ -78,12 +78,13 @@ setup(
     keywords='computer vision, image classification, object detection, attention, ResNet',
     packages=find_packages(include=('mmdia', 'mmdia.*')),
     package_data={
+        'mmdia': ['py.typed'],
         'mmdia.checkpoints': ['index.yml', 'weights/*.pth'],
         'mmdia.results': ['report.html'],
     },
     python_requires='>=3.10',
     install_requires=read_requirements('runtime.txt'),
-    extras_require={'demo': read_requirements('demo.txt'), 'dev': read_requirements('dev.txt')},
+    extras_require={name: read_requirements(f'{name}.txt') for name in ('demo', 'dev', 'export')},
     cmdclass={'build_py': BuildWithConfigs, 'bdist_wheel': WheelForMim},
     zip_safe=False,
 )

@@ -1,5 +1,7 @@
 """Shared attention along the depth of ResNets, for OpenMMLab."""
 
+from typing import TYPE_CHECKING, Any
+
 from .compat import check_requirements
 from .version import __version__
 
@@ -7,7 +9,19 @@ check_requirements()
 
 from mmengine.config.utils import MODULE2PACKAGE  # noqa: E402
 
+if TYPE_CHECKING:
+    from .models.attachment import attach, detach
+
 # MMEngine resolves ``mmdia::...`` config names only for packages that it knows.
 MODULE2PACKAGE.setdefault('mmdia', 'mmdia')
 
-__all__ = ['__version__']
+__all__ = ['__version__', 'attach', 'detach']
+
+
+def __getattr__(name: str) -> Any:
+    """The functions for other libraries' models, which import PyTorch and MMCV on first use."""
+    if name in ('attach', 'detach'):
+        from .models import attachment
+
+        return getattr(attachment, name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

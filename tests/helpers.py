@@ -3,12 +3,11 @@
 import runpy
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
-from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 
 from mmdia.apis import list_interactions
 from mmdia.models import ResNet
+from mmdia.testing import SmallNetworks, randomize  # noqa: F401
 
 INTERACTIONS = list_interactions()
 DEPTHS = (18, 50)
@@ -26,11 +25,19 @@ SLIM = {
     'mmdia.SharedAttention': dict(attention=dict(type='mmdia.SE', ratio=2)),
 }
 
+# Parameters without effect: a softmax over one block.
+UNUSED = dict.fromkeys(('mmdia.MRLABase', 'mmdia.DLABase'), ('attentions.0.query.weight',))
+
+
+def small_networks(interaction, depth=18):
+    """Builds networks of width 8 and up, for the checks of mmdia.testing."""
+    cfg = dict(type=interaction, **SLIM.get(interaction, {}))
+    return SmallNetworks(cfg, depth, unused=UNUSED.get(interaction, ()))
+
 
 def can_learn(interaction, name):
-    """Whether a parameter has an effect: a softmax over one block has none."""
-    alone = interaction in ('mmdia.MRLABase', 'mmdia.DLABase')
-    return not (alone and name.endswith('attentions.0.query.weight'))
+    """Whether a parameter has an effect."""
+    return not name.endswith(UNUSED.get(interaction, ()))
 
 
 def slim_resnet(interaction, depth=18, interaction_args=(), **kwargs):
@@ -38,20 +45,6 @@ def slim_resnet(interaction, depth=18, interaction_args=(), **kwargs):
     cfg = dict(type=interaction) | SLIM.get(interaction, {}) | dict(interaction_args)
     model = ResNet(depth, cfg, base_channels=8, **kwargs)
     model.init_weights()
-    return model
-
-
-def randomize(model):
-    """Give every norm random weights and statistics, so that none hides an error."""
-    for module in model.modules():
-        if isinstance(module, _BatchNorm):
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-            torch.nn.init.normal_(module.bias, 0, 0.1)
-            torch.nn.init.normal_(module.running_mean, 0, 0.1)
-            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
-    for name, buffer in model.named_buffers():
-        if name.endswith('gate_scale'):
-            torch.nn.init.uniform_(buffer, 0.5, 1.5)
     return model
 
 

@@ -28,7 +28,7 @@ from mmdia.results.complexity import count_flops
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / 'docs').glob('*.md'))
-PAGES = [ROOT / 'README.md', *DOCS, *sorted((ROOT / 'configs').glob('*/README.md'))]
+PAGES = [*sorted(ROOT.glob('*.md')), *DOCS, *sorted((ROOT / 'configs').glob('*/README.md'))]
 CODE = re.compile(r'^```python\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 FENCED = re.compile(r'^```.*?^```$', re.MULTILINE | re.DOTALL)
 CLASSIFIER = dict(params=2_049_000, flops=2_048_000)
@@ -87,6 +87,23 @@ def test_example_of_a_new_method(tmp_path):
         command, cwd=tmp_path, env=env, timeout=120, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_example_of_a_model_that_exists(tmp_path, monkeypatch):
+    """The blocks one after the other, with narrow networks."""
+    monkeypatch.chdir(tmp_path)
+    narrow = {
+        "'resnet18',": "'resnet18', channels=(8, 16, 32, 64),",
+        'in_channels=1': 'in_channels=1, base_channels=8, stem_channels=64',
+        'ratio=16': 'ratio=4',
+        'range(4)': 'range(3)',
+    }
+    scope = {}
+    for block in CODE.findall(read(ROOT / 'docs' / 'attach.md')):
+        for wide, slim in narrow.items():
+            block = block.replace(wide, slim)
+        exec(block, scope)
+    assert scope['accuracy'] > 0.5
 
 
 # The trunks of the examples, by page.

@@ -60,7 +60,7 @@ def test_wheel_contains_configs_and_tools(wheel):
             assert f'mmdia/.mim/{path.relative_to(ROOT)}' in names
     assert 'mmdia/.mim/model-index.yml' in names
     # data that modules read beside them, and scripts that are no Python
-    assert 'mmdia/checkpoints/index.yml' in names
+    assert {'mmdia/checkpoints/index.yml', 'mmdia/py.typed'} <= names
     assert 'mmdia/.mim/configs/rows.csv' in names
     for path in (*(ROOT / 'tools').rglob('*.sh'), *(ROOT / 'configs').rglob('*.yml')):
         assert f'mmdia/.mim/{path.relative_to(ROOT)}' in names

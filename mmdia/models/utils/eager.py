@@ -28,16 +28,17 @@ def is_eager(x: Any) -> bool:
     )
 
 
+def is_watched(module: nn.Module) -> bool:
+    """Whether a module has hooks of its own, or a patched ``forward``."""
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or 'forward' in module.__dict__
+    )
+
+
 def is_unobserved(*modules: nn.Module) -> bool:
     """Whether nobody can tell whether modules are called: no hooks, and no patched ``forward``."""
-    return not (
-        global_hooks._has_any_global_hook()
-        or any(
-            module._forward_hooks
-            or module._forward_pre_hooks
-            or module._backward_hooks
-            or module._backward_pre_hooks
-            or 'forward' in module.__dict__
-            for module in modules
-        )
-    )
+    return not (global_hooks._has_any_global_hook() or any(map(is_watched, modules)))
