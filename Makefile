@@ -80,4 +80,4 @@ $(VENV)/mmdia.done: setup.py $(wildcard requirements/*.txt) $(VENV)/openmmlab.do
 	@touch $@
 
 clean:
-	rm -rf $(VENV) work_dirs build *.egg-info mmdia/.mim
+	rm -rf $(VENV) work_dirs build *.egg-info

@@ -14,16 +14,17 @@ FOR_MIM = ('configs', 'tools', 'model-index.yml')
 
 
 class BuildWithConfigs(build_py):
-    """Puts configs and tools into ``mmdia/.mim``, where MIM and MMEngine look.
+    """Copies configs and tools into ``mmdia/.mim``, where MIM and MMEngine look.
 
-    A wheel gets copies, an editable install links to the source tree.
+    In the source tree there are links, which serve editable installs and bare clones.
     """
 
     def run(self) -> None:
         """Build the package, then add what MIM needs."""
         super().run()
-        package = ROOT if self.editable_mode else Path(self.build_lib)
-        target = package / 'mmdia' / '.mim'
+        if self.editable_mode:
+            return
+        target = Path(self.build_lib, 'mmdia', '.mim')
         if target.is_dir():
             shutil.rmtree(target)
         target.mkdir(parents=True)
@@ -31,9 +32,7 @@ class BuildWithConfigs(build_py):
             self._place(ROOT / name, target / name)
 
     def _place(self, source: Path, target: Path) -> None:
-        if self.editable_mode:
-            target.symlink_to(Path('..', '..', source.name), target_is_directory=source.is_dir())
-        elif source.is_dir():
+        if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__'))
         else:
             shutil.copy2(source, target)
@@ -76,6 +75,9 @@ setup(
     author='mmdia contributors',
     license='Apache-2.0',
     keywords='computer vision, image classification, object detection, attention, ResNet',
+    # An editable install then puts this folder on Python's path. It would use an import hook,
+    # and scripts beside a clone would import the clone's outer folder as an empty package.
+    package_dir={'': '.'},
     packages=find_packages(include=('mmdia', 'mmdia.*')),
     package_data={
         'mmdia': ['py.typed'],

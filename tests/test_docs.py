@@ -16,6 +16,7 @@ import torch
 import mmdia
 from mmdia.apis import list_attentions, list_interactions
 from mmdia.models import (
+    PooledGate,
     RecurrentCell,
     ResidualBackbone,
     ResidualNetwork,
@@ -25,6 +26,8 @@ from mmdia.models import (
 from mmdia.models.utils import registered_names
 from mmdia.registry import DATASETS, HOOKS, MODELS, OPTIM_WRAPPERS
 from mmdia.results.complexity import count_flops
+
+from .helpers import randomize
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / 'docs').glob('*.md'))
@@ -104,6 +107,56 @@ def test_example_of_a_model_that_exists(tmp_path, monkeypatch):
             block = block.replace(wide, slim)
         exec(block, scope)
     assert scope['accuracy'] > 0.5
+
+
+PARTS = dict(
+    re.findall(
+        r'`(\w+)\.py`:\n\n```python\n(.*?)^```$',
+        read(ROOT / 'docs' / 'new_parts.md'),
+        re.MULTILINE | re.DOTALL,
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ('file', 'interaction'),
+    (
+        ('running_gate', "dict(type='mmdia.RunningGate')"),
+        (
+            'mean_gate',
+            "dict(type='mmdia.SharedAttention', attention=dict(type='mmdia.MeanGate'))",
+        ),
+        ('minimal_cell', "dict(type='mmdia.LII', cell=dict(type='mmdia.MinimalCell'))"),
+    ),
+)
+def test_examples_of_new_parts(file, interaction, monkeypatch):
+    assert f'Config: `interaction={interaction}`.' in read(ROOT / 'docs' / 'new_parts.md')
+    monkeypatch.setattr(MODELS, '_module_dict', dict(MODELS._module_dict))
+    exec(PARTS[file], dict(__name__=file))
+    cfg, images = eval(interaction), torch.randn(2, 3, 64, 64)
+    model = ResNet(18, cfg, base_channels=8)
+    model.init_weights()
+    for norm in (m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        torch.nn.init.ones_(norm.weight)
+    model.train()(images)[0].square().mean().backward()
+    learned = {name: p.grad for name, p in model.named_parameters() if 'interaction' in name}
+    assert learned and all(grad is not None and grad.any() for grad in learned.values())
+    part = model.layer1.interaction
+    if isinstance(part, PooledGate):
+        with torch.autocast('cpu', torch.bfloat16):
+            gate, state = part.gate(torch.randn(2, 8), None, 0)
+            gate, _ = part.gate(torch.randn(2, 8), state, 1)
+        assert gate.shape == (2, 8) and gate.dtype == torch.float32
+    plain = randomize(ResNet(18, base_channels=8)).eval()
+    model = ResNet(18, dict(cfg, identity_init=True), base_channels=8).eval()
+    model.load_state_dict(plain.state_dict(), strict=False)
+    assert model.layer1.interaction.gate_scale == 2
+    with torch.no_grad():
+        assert torch.equal(model(images)[0], plain(images)[0])
+
+
+def test_every_new_part_is_an_example():
+    assert list(PARTS) == ['running_gate', 'mean_gate', 'minimal_cell']
 
 
 # The trunks of the examples, by page.

@@ -46,11 +46,22 @@ def mim(wheel, tmp_path_factory):
     return run
 
 
-def test_editable_install_links_to_configs_and_tools():
+def test_source_tree_has_configs_and_tools_where_they_are_looked_for():
     mim = Path(mmdia.__path__[0], '.mim')
+    assert all(path.is_symlink() for path in mim.iterdir())
     assert (mim / 'configs').resolve() == ROOT / 'configs'
     assert (mim / 'tools').resolve() == ROOT / 'tools'
     assert (mim / 'model-index.yml').resolve() == ROOT / 'model-index.yml'
+
+
+def test_editable_install_wins_over_the_folder_of_a_clone(tmp_path):
+    """Such a folder beside a script is a package without content to Python."""
+    (tmp_path / 'mmdia').mkdir()
+    find = "from importlib.util import find_spec; print(find_spec('mmdia').origin)"
+    env = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    command = [sys.executable, '-c', find]
+    found = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert found.stdout == f'{mmdia.__file__}\n', found.stderr
 
 
 def test_wheel_contains_configs_and_tools(wheel):

@@ -79,7 +79,9 @@ def fetch(name: str) -> Path:
     elif private_mirror():
         urls = (f'{private_mirror()}/{checkpoint.filename}', *urls)
     target = cache_folder() / checkpoint.filename
-    download(urls, target, partial(check_hash, digits=checkpoint.sha256), failures)
+    check = partial(check_hash, digits=checkpoint.sha256)
+    elsewhere = f', or put it into a folder that {MIRROR} names'
+    download(urls, target, check, failures, elsewhere=elsewhere)
     return target
 
 

@@ -158,6 +158,7 @@ def download(
     check: Check,
     failures: Optional[Dict[str, str]] = None,
     is_current: Callable[[Path], bool] = lambda path: True,
+    elsewhere: str = '',
 ) -> None:
     """Download a file, unless it is there and good.
 
@@ -174,6 +175,8 @@ def download(
             and why that failed; part of the error message.
         is_current (Callable): Takes the path; whether a good file can stay.
             Defaults to True for all.
+        elsewhere (str): Where else the file could be put by hand, as the end of
+            a sentence. Defaults to nowhere.
 
     Raises:
         DownloadError: If no mirror gives the file, or it cannot be written.
@@ -201,6 +204,5 @@ def download(
         '\n  '.join(
             (f'could not download {target.name}:', *(f'{w}: {why}' for w, why in failures.items()))
         )
-        + f'\nWhere there is no internet, put the file into {target.parent}, or into a folder '
-        'that MMDIA_CHECKPOINTS names.'
+        + f'\nWhere there is no internet, save the file as {target}{elsewhere}.'
     )

@@ -2,7 +2,9 @@
 
 import multiprocessing
 import os
+import re
 import time
+from pathlib import Path
 
 import filelock
 import pytest
@@ -35,6 +37,24 @@ def test_what_is_there_needs_no_lock(name_trunk, cache, content, name, get, monk
     name_trunk(f'http://127.0.0.1:1/{name}')
     assert get(name) == cache / name
     assert os.listdir(cache) == [name]
+
+
+@pytest.mark.parametrize('what', ('name', 'URL', 'URL with a hash'))
+def test_error_says_where_to_put_the_file(server, name_trunk, cache, content, name, what):
+    url = server.url('missing', name if what == 'URL with a hash' else 'weights.pth')
+    name_trunk(url)
+
+    def get():
+        return fetch('trunk') if what == 'name' else fetch_url(url)
+
+    with pytest.raises(DownloadError) as caught:
+        get()
+    last = str(caught.value).splitlines()[-1]
+    path, elsewhere = re.search(r'save the file as (\S+\.pth)(.*)\.$', last).groups()
+    assert ('a folder that MMDIA_CHECKPOINTS names' in elsewhere) == (what == 'name')
+    assert Path(path).parent == cache
+    Path(path).write_bytes(content)
+    assert get() == Path(path)
 
 
 def test_damaged_file_is_replaced(server, name_trunk, cache, content, name):

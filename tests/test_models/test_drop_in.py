@@ -250,15 +250,27 @@ def test_attended_weights_of_mmpretrain(cls, tmp_path):
     torch.testing.assert_close(level, theirs(images)[0], rtol=1e-12, atol=1e-12)
 
 
-def test_weights_in_blocks_that_find_no_place_are_told(tmp_path, monkeypatch):
+CBAM = dict(type='mmdia.BlockAttention', attention=dict(type='mmdia.CBAM', bias=False))
+
+
+def test_attention_of_another_formula_is_told(tmp_path, monkeypatch):
+    """timm's CBAM has a norm where ours, which is that of the paper, has none."""
     told = []
     monkeypatch.setattr(
         'mmdia.models.utils.pretrained.print_log', lambda text, **kwargs: told.append(text)
     )
-    state = ResNet(**SLIM).state_dict()
-    state['layer1.0.se.channel.fc1.weight'] = torch.zeros(1)
-    ResNet(**SLIM, init_cfg=pretrained(tmp_path / 'a.pth', state)).init_weights()
-    assert 'more in its blocks than the model' in told[-1] and told[-1].endswith('fc1.weight')
+    theirs = timm.create_model('resnet50', block_args=dict(attn_layer='cbam'))
+    init_cfg = pretrained(tmp_path / 'a.pth', theirs.state_dict())
+    model = ResNet(50, CBAM, init_cfg=init_cfg)
+    model.init_weights()
+    assert torch.equal(model.conv1.weight, theirs.conv1.weight)
+    assert 'no place, such as layer1.0.se.channel.fc1.weight. They are left out' in told[-1]
+
+
+def test_another_network_is_refused_by_the_names_of_its_weights(tmp_path):
+    init_cfg = pretrained(tmp_path / 'a.pth', timm.create_model('gcresnet33ts').state_dict())
+    with pytest.raises(ValueError, match=r'of another network.*: stem\.conv1\.conv\.weight, '):
+        ResNet(50, init_cfg=init_cfg).init_weights()
 
 
 @pytest.mark.parametrize('prefix', ('module.encoder_q', 'module.encoder_q.', 'encoder_q'))

@@ -194,6 +194,11 @@ def load_pretrained(
         return next((name for name in additions if key.startswith(f'{name}.')), '')
 
     loaded = own.keys() & state.keys()
+    if not loaded:
+        raise ValueError(
+            f'checkpoint {checkpoint} is of another network, none of whose weights the backbone '
+            f'has: {", ".join(list(state)[:3])}, ...'
+        )
     # The trunk is needed, and every addition of which there is a part.
     present = {'', *map(addition_of, loaded)}
     needed = {k for k in own if addition_of(k) in present and 'num_batches_tracked' not in k}
@@ -217,7 +222,8 @@ def load_pretrained(
     lost = [k for k in state if k not in own and IN_BLOCK.match(k)]
     if lost:
         print_log(
-            f'{checkpoint} has more in its blocks than the model, which leaves that out: {lost[0]}',
+            f'{checkpoint} has weights in its blocks for which the model has no place, such as '
+            f'{lost[0]}. They are left out: what was trained with them is another network',
             logger='current',
             level=logging.WARNING,
         )
