@@ -35,6 +35,8 @@ CONFIGS = sorted(
     str(path.relative_to(ROOT / 'configs')) for path in (ROOT / 'configs').glob('[!_]*/*.py')
 )
 ROWS = read_rows()
+PAPER_ROWS = [row for row in ROWS if row.run and row.paper != 'mmdia']
+LARGE = ('ImageNet', 'mini-ImageNet', 'chest X-ray')
 # Detectors by method, each at two depths.
 DETECTORS = {
     f'{folder}/{detector}_{method}-{depth}_fpn_1x_coco.py'
@@ -182,10 +184,9 @@ def test_config(name):
 def kinds():
     """The shallowest run of each kind of classifier: one a trunk and a method, numbers aside."""
     runs = {}
-    for row in ROWS:
-        if row.run and row.data != 'COCO' and row.paper != 'mmdia':
-            large = row.data in ('ImageNet', 'mini-ImageNet', 'chest X-ray')
-            kind = row.paper == 'RLA', large, row.network, row.method
+    for row in PAPER_ROWS:
+        if row.data != 'COCO':
+            kind = row.paper == 'RLA', row.data in LARGE, row.network, row.method
             runs.setdefault(re.sub(r'\d+', '', str(kind)), []).append(row)
 
     def depth(row):
@@ -273,8 +274,7 @@ def test_recipe_is_that_of_the_paper(name):
     assert (optimizer.type, optimizer.lr, optimizer.momentum) == ('SGD', 0.1, 0.9)
     steps = cfg.param_scheduler
     if isinstance(steps, list):
-        warmup, steps = steps
-        assert (warmup.type, warmup.end) == ('LinearLR', 3)
+        *_, steps = steps
     assert (
         cfg.auto_scale_lr.base_batch_size,
         cfg.train_cfg.max_epochs,
@@ -285,6 +285,33 @@ def test_recipe_is_that_of_the_paper(name):
     ) == RECIPES[name]
     gpus = 8 if '8xb32' in name else 1
     assert gpus * cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size
+
+
+@pytest.mark.parametrize('name', ('dla-l-resnet50_8xb32_in1k', 'dla-l-resnet101_8xb32_in1k'))
+def test_learning_rates_of_dla(name):
+    # The released training script, with --warmup-epochs 3; the text has no warm-up.
+    cfg = read(f'dla/{name}.py')
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    schedulers = [
+        PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
+        for scheduler in cfg.param_scheduler
+    ]
+    rates = []
+    for _ in range(cfg.train_cfg.max_epochs):
+        rates.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    expected = [0.0001, 0.1 / 3, 0.2 / 3, *(0.1 ** (1 + epoch // 30) for epoch in range(3, 100))]
+    assert rates == pytest.approx(expected)
+
+
+def test_norms_start_with_weight_1():
+    """In DIANet's and RLA's networks for ImageNet; DLA's code starts the last ones from 0."""
+    large = {row.config for row in PAPER_ROWS if row.data in LARGE and row.config[:3] != 'dla'}
+    for name in large:
+        assert read_config(name).model.backbone.zero_init_residual is False, name
+    assert 'zero_init_residual' not in read('dla/dla-l-resnet50_8xb32_in1k.py').model.backbone
 
 
 def transforms(cfg):
