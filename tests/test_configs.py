@@ -27,6 +27,7 @@ from modelindex.load_model_index import load as load_model_index
 
 from mmdia.models import ResNet
 from mmdia.results.rows import read_config, read_rows, row_config
+from mmdia.results.schedule import schedule_length
 
 from .helpers import count_parameters
 
@@ -172,7 +173,7 @@ def test_config(name):
     assert cfg.default_scope in ('mmpretrain', 'mmdet')
     kinds = resolved(cfg.to_dict())
     assert len(kinds) > 10 and resolved(inherited.to_dict()) == kinds
-    assert cfg.train_cfg.max_epochs and cfg.train_dataloader and cfg.val_evaluator
+    assert schedule_length(cfg) and cfg.train_dataloader and cfg.val_evaluator
     if '-r101_' in name:  # differs from its twin in nothing but depth and weights
         assert cfg.model.backbone.init_cfg.checkpoint == 'torchvision://resnet101'
         cfg, twin = read(name), read(name.replace('-r101_', '-r50_'))
@@ -185,7 +186,7 @@ def kinds():
     """The shallowest run of each kind of classifier: one a trunk and a method, numbers aside."""
     runs = {}
     for row in PAPER_ROWS:
-        if row.data != 'COCO':
+        if not row.data.startswith('COCO'):
             kind = row.paper == 'RLA', row.data in LARGE, row.network, row.method
             runs.setdefault(re.sub(r'\d+', '', str(kind)), []).append(row)
 
@@ -351,6 +352,7 @@ def test_model_index_lists_the_configs():
         cfg = read_config(str(Path(model.config).relative_to('configs')))
         data = model.metadata.data
         assert data['Parameters'] == count_parameters(cfg)
-        assert data['Epochs'] == cfg.train_cfg.max_epochs
+        length = 'Iterations' if 'max_iters' in cfg.train_cfg else 'Epochs'
+        assert data[length] == schedule_length(cfg)
         assert data['Batch Size'] == cfg.auto_scale_lr.base_batch_size
         assert ('FLOPs' in data) == (data['Training Data'] == 'ImageNet-1k')

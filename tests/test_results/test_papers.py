@@ -302,7 +302,7 @@ def method_in_table(row):
     if (row.paper, row.table) == ('RLA', '1') and method.startswith('RLA M'):
         return {'GAP': 'RLA'}.get(context := method.split(', ')[1].split(' ')[0], context)
     method = re.sub(r'^(IA\+RLA):.*', r'\1', method)
-    method = re.sub(' on concatenated inputs.*', '', method).removesuffix(', DSU')
+    method = re.sub(' on concatenated inputs.*|, stages .*', '', method).removesuffix(', DSU')
     return re.sub(r' (r=\d+|adaptive|k\d|M=.*)|, no (bias|excite)', '', method)
 
 

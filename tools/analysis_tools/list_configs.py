@@ -48,8 +48,7 @@ PAPERS = {
     'LSA': (
         '[Layer-wise Shared Attention Network on Dynamical System Perspective]'
         '(https://arxiv.org/abs/2210.16101)',
-        'Top-1 accuracy in %, for COCO box AP; nan is a run that exploded. Not here: DIA-SRM with '
-        'norms that blocks share (Fig. 11), which collapses.',
+        'Top-1 accuracy in %, for COCO box AP; nan is a run that exploded.',
     ),
     'DLA': (
         '[Strengthening Layer Interaction via Dynamic Layer Attention]'
