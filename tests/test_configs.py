@@ -248,6 +248,19 @@ def test_model_trains_and_predicts(name, build):
     assert_trains_and_predicts(cfg, build(cfg))
 
 
+def test_c4_detector_trains_and_predicts(build, trunk):
+    cfg = read('rla/faster-rcnn_rla-r50-c4_490k_coco14.py')
+    # The head, which starts as the fourth stage, runs for a few proposals alone.
+    cfg.model.roi_head.shared_head.init_cfg.checkpoint = trunk
+    cfg.model.train_cfg.rcnn.sampler.num = cfg.model.test_cfg.rpn.max_per_img = 8
+    model = build(cfg)
+    head, weights = model.roi_head.shared_head.state_dict(), torch.load(trunk)
+    assert all(torch.equal(value, weights[name]) for name, value in head.items())
+    assert {name.split('.')[0] for name in head} == {'layer4'}
+    assert len(model.backbone.interaction.heads) == 3 + 4 + 6
+    assert_trains_and_predicts(cfg, model)
+
+
 # Batch, epochs, milestones, factor, weight decay, Nesterov momentum: 001, appendix; 002,
 # section 4.1; run scripts of 003; 004, appendix.
 RECIPES = {
