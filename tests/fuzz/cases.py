@@ -182,7 +182,12 @@ class Maker:
             args = width | dict(depth=self.one_of(18, 18, 18, 50), num_stages=self.one_of(1, 2))
             args |= self.one_of({}, *[dict(small_stem=True)] * 4, dict(deep_stem=True))
         if name not in ('PreResNet', 'WideResNet'):
-            args |= self.sometimes(0.15, normalize=(False,), zero_init_residual=(True, False))
+            args |= self.sometimes(
+                0.15,
+                normalize=(False,),
+                normalize_projections=(False,),
+                zero_init_residual=(True, False),
+            )
         if args['depth'] in (11, 20, 50):
             args |= self.sometimes(0.2, groups=(2,))
         args |= self.sometimes(
