@@ -201,22 +201,25 @@ class DLABase(MRLABase):
         vectors = torch.cat((memory.vectors * gates, new))
         return RenewedMemory(
             values=(*memory.values, value),
-            keys=vectors[:, 0] if self.renewed == 'projections' else self.keys(vectors[:, 0]),
+            keys=self.keys(vectors[:, 0], len(memory.values) + 1),
             gains=torch.cat((memory.gains * gates[:, -1], gain)),
             vectors=vectors,
             state=state,
         )
 
-    def keys(self, means: Tensor) -> Tensor:
-        """The keys of features.
+    def keys(self, renewed: Tensor, num_blocks: int) -> Tensor:
+        """The keys of what was renewed.
 
         Args:
-            means (Tensor): Means of the features of t blocks, of shape
-                (t, N, C).
+            renewed (Tensor): The keys themselves, or means of features, of shape
+                (num_blocks, N, C).
+            num_blocks (int): Number of blocks so far.
 
         Returns:
-            Tensor: Keys of shape (t, N, C).
+            Tensor: Keys of shape (num_blocks, N, C).
         """
-        with full_precision(means):
-            keys = [unit.key(mean[:, None])[:, 0] for unit, mean in zip(self.attentions, means)]
+        if self.renewed == 'projections':
+            return renewed
+        with full_precision(renewed):
+            keys = [self.attentions[t].key(renewed[t][:, None])[:, 0] for t in range(num_blocks)]
         return torch.stack(keys)
