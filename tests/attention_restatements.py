@@ -170,7 +170,7 @@ def below(weights, prefix):
     return {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
 
 
-def attended(weights, blocks, attention=dict(type='mmdia.SE'), **_):
+def attended(weights, blocks, attention=dict(type='mmdia.SE'), share_norms=False):
     """An attention in the branch of every block, own to it or shared by the stage."""
     x = blocks.start
     for block in blocks:
@@ -178,6 +178,7 @@ def attended(weights, blocks, attention=dict(type='mmdia.SE'), **_):
         mine = below(weights, f'{block.stage}.interaction.')
         shared = below(mine, 'attention.')
         own = shared or below(mine, f'attentions.{block.index}.')
-        branch = ATTENTIONS[attention['type']](own, branch, block.index if shared else 0)
+        number = block.index if shared and not share_norms else 0
+        branch = ATTENTIONS[attention['type']](own, branch, number)
         x = relu(identity + mine['gate_scale'] * branch)
     return x

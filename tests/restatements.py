@@ -2,8 +2,8 @@
 
 Independent of the modules they check: they read the halves of each block and
 the tensors of a state dict, and nothing else. Formulas: DIANet, eq. 1 to 4 and
-its released cell; DLA-L as in the released code with a context for each
-sample; RLA, eq. 1 to 5.
+its released cell; DLA as in the released code with a context for each sample,
+and its eq. 2 to 9; RLA, eq. 1 to 5.
 """
 
 from functools import partial
@@ -76,6 +76,15 @@ def dsu_cell(weights, name, y, h, s, fusion='separate', read=None):
     i, f, g = split(gates, 3)
     s = sigmoid(f) * s + sigmoid(i) * np.tanh(g)
     return sigmoid(s), s
+
+
+def dsu_start(weights, name, batch_size, channels):
+    """h and c before the first block: zeros, or from the c of the weights."""
+    c = weights.get(f'{name}.initial_memory')
+    if c is None:
+        return (np.zeros((batch_size, channels)),) * 2
+    c = np.tile(c, (batch_size, 1))
+    return sigmoid(c), c
 
 
 def lstm_cell(weights, name, y, h, s):
@@ -153,7 +162,7 @@ def recurrent_gate(weights, blocks, cells, names, stages=(True,) * 4):
             x = relu(identity + branch)
             continue
         if block.starts_stage:
-            states = [(np.zeros(branch.shape[:2]),) * 2 for _ in cells]
+            states = [dsu_start(weights, f'{name}.{n}', *branch.shape[:2]) for n in names]
         if f'{name}.norms.{block.index}.weight' in weights:
             branch = batch_norm(weights, f'{name}.norms.{block.index}', branch)
         read = pool(branch)
@@ -219,49 +228,87 @@ def rla(weights, blocks, context='gap', attention=None, position='branch', upsam
     return x
 
 
-def light_attention(weights, name, x, previous, head_channels):
-    y = pool(x)
-    product = channel_conv(weights[f'{name}.query.weight'], y)
-    product = product * channel_conv(weights[f'{name}.key.weight'], y)
+def light_attention(weights, name, x, previous, head_channels, weighting):
+    """The attention output o; eq. 3 of DLA with ``weighting='softmax'``."""
     own = depthwise_conv(weights[f'{name}.value.weight'], x)
-    for start in range(0, x.shape[1], head_channels):
-        head = slice(start, start + head_channels)
-        score = product[:, head].sum(1) / np.sqrt(head_channels)
-        own[:, head] *= sigmoid(score)[:, None, None, None]
-    mixed = own + weights[f'{name}.previous_weight'][None] * previous
-    return batch_norm(weights, f'{name}.norm', mixed)
+    if weighting == 'sigmoid':
+        y = pool(x)
+        product = channel_conv(weights[f'{name}.query.weight'], y)
+        product = product * channel_conv(weights[f'{name}.key.weight'], y)
+        for start in range(0, x.shape[1], head_channels):
+            head = slice(start, start + head_channels)
+            score = product[:, head].sum(1) / np.sqrt(head_channels)
+            own[:, head] *= sigmoid(score)[:, None, None, None]
+    return own + weights[f'{name}.previous_weight'][None] * previous
 
 
-def mrla_light(weights, blocks, head_channels=32, **_):
+def mrla_light(
+    weights, blocks, head_channels=32, previous='shortcut', weighting='sigmoid', cell=None, renew=0
+):
+    """Light attention, whose layer before a cell renews if there is one.
+
+    ``renew`` is 0 where what the cell renews is multiplied by h, 1 where it is by c.
+    """
     x = blocks.start
     for block in blocks:
         branch, identity = block(x)
-        x = relu(identity + branch)
-        name = f'{block.stage}.interaction.attentions.{block.index}'
-        x = x + light_attention(weights, name, x, identity, head_channels)
-    return x
-
-
-def dla_light(weights, blocks, head_channels=32, cell=dict(type='mmdia.DSUCell'), **_):
-    cell = choose_cell(cell)
-    x = blocks.start
-    for block in blocks:
-        branch, identity = block(x)
-        if block.starts_stage:
-            h = s = np.zeros(branch.shape[:2])
         name = f'{block.stage}.interaction'
         x = relu(identity + branch)
-        h, s = cell(weights, f'{name}.cell', pool(x), h, s)
-        gate, _ = cell(weights, f'{name}.cell', pool(identity), h, s)
-        renewed = identity * gate[:, :, None, None]
-        if f'{name}.excite.weight' in weights:
-            renewed = renewed + depthwise_conv(weights[f'{name}.excite.weight'], identity)
-        attention = f'{name}.attentions.{block.index}'
-        x = x + light_attention(weights, attention, x, renewed, head_channels)
+        if block.starts_stage:
+            attended = np.zeros_like(x)
+            state = dsu_start(weights, f'{name}.cell', *x.shape[:2])
+        before = attended if previous == 'attention' else identity
+        if cell is not None:
+            state = cell(weights, f'{name}.cell', pool(x), *state)
+            gate = cell(weights, f'{name}.cell', pool(before), *state)[renew]
+            renewed = before * gate[:, :, None, None]
+            if f'{name}.excite.weight' in weights:
+                renewed = renewed + depthwise_conv(weights[f'{name}.excite.weight'], before)
+            before = renewed
+        name = f'{name}.attentions.{block.index}'
+        attended = light_attention(weights, name, x, before, head_channels, weighting)
+        x = x + batch_norm(weights, f'{name}.norm', attended)
     return x
 
 
-def full_attention(weights, blocks, head_channels, cell=None):
+def dla_light(
+    weights, blocks, cell=dict(type='mmdia.DSUCell'), gate='hidden', ratio=20, excite=True, **light
+):
+    renew = ('hidden', 'memory').index(gate)
+    return mrla_light(weights, blocks, cell=choose_cell(cell), renew=renew, **light)
+
+
+def full_attention_to_features(weights, blocks, head_channels, cell, renew):
+    """Eq. 2, 5 and 6 of DLA: features are renewed, then projected again, block by block."""
+    x = blocks.start
+    for block in blocks:
+        branch, identity = block(x)
+        stage = f'{block.stage}.interaction'
+        x = relu(identity + branch)
+        if block.starts_stage:
+            features, state = [], dsu_start(weights, f'{stage}.cell', *x.shape[:2])
+        state = cell(weights, f'{stage}.cell', pool(x), *state)
+        for m in range(len(features)):
+            d = cell(weights, f'{stage}.cell', pool(features[m]), *state)[renew]
+            features[m] = features[m] * d[:, :, None, None]
+        features.append(x)
+        query = channel_conv(weights[f'{stage}.attentions.{block.index}.query.weight'], pool(x))
+        scores, values = [], []
+        for m, feature in enumerate(features):
+            name = f'{stage}.attentions.{m}'
+            key = channel_conv(weights[f'{name}.key.weight'], pool(feature))
+            product = (query * key).reshape(len(x), -1, head_channels)
+            scores.append(product.sum(2) / np.sqrt(head_channels))
+            values.append(depthwise_conv(weights[f'{name}.value.weight'], feature))
+        exponentials = np.exp(scores)
+        shares = np.repeat(exponentials / exponentials.sum(0), head_channels, axis=2)
+        attended = (shares[..., None, None] * np.stack(values)).sum(0)
+        norm = batch_norm(weights, f'{stage}.attentions.{block.index}.norm', attended)
+        x = x + weights[f'{stage}.attentions.{block.index}.scale'] * relu(norm)
+    return x
+
+
+def full_attention(weights, blocks, head_channels, cell=None, renew=0):
     """A loop over all earlier blocks, whose maps are renewed one by one."""
     x = blocks.start
     for block in blocks:
@@ -271,12 +318,12 @@ def full_attention(weights, blocks, head_channels, cell=None):
         x = relu(identity + branch)
         if block.starts_stage:
             keys, values = [], []
-            h = s = np.zeros(x.shape[:2])
+            h, s = dsu_start(weights, f'{stage}.cell', *x.shape[:2])
         if cell is not None:
             h, s = cell(weights, f'{stage}.cell', pool(x), h, s)
             for t in range(len(keys)):
-                keys[t] = keys[t] * cell(weights, f'{stage}.cell', keys[t], h, s)[0]
-                gate = cell(weights, f'{stage}.cell', pool(values[t]), h, s)[0]
+                keys[t] = keys[t] * cell(weights, f'{stage}.cell', keys[t], h, s)[renew]
+                gate = cell(weights, f'{stage}.cell', pool(values[t]), h, s)[renew]
                 values[t] = values[t] * gate[:, :, None, None]
         query = channel_conv(weights[f'{name}.query.weight'], pool(x))
         keys.append(channel_conv(weights[f'{name}.key.weight'], pool(x)))
@@ -297,8 +344,17 @@ def mrla_base(weights, blocks, head_channels=32, **_):
     return full_attention(weights, blocks, head_channels)
 
 
-def dla_base(weights, blocks, head_channels=32, cell=dict(type='mmdia.DSUCell'), **_):
-    return full_attention(weights, blocks, head_channels, choose_cell(cell))
+def dla_base(
+    weights,
+    blocks,
+    head_channels=32,
+    cell=dict(type='mmdia.DSUCell'),
+    gate='hidden',
+    renewed='projections',
+):
+    attend = full_attention if renewed == 'projections' else full_attention_to_features
+    renew = ('hidden', 'memory').index(gate)
+    return attend(weights, blocks, head_channels, choose_cell(cell), renew)
 
 
 def convolve(weight, x):

@@ -27,6 +27,7 @@ from modelindex.load_model_index import load as load_model_index
 
 from mmdia.models import ResNet
 from mmdia.results.rows import read_config, read_rows, row_config
+from mmdia.results.schedule import schedule_length
 
 from .helpers import count_parameters
 
@@ -35,6 +36,8 @@ CONFIGS = sorted(
     str(path.relative_to(ROOT / 'configs')) for path in (ROOT / 'configs').glob('[!_]*/*.py')
 )
 ROWS = read_rows()
+PAPER_ROWS = [row for row in ROWS if row.run and row.paper != 'mmdia']
+LARGE = ('ImageNet', 'mini-ImageNet', 'chest X-ray')
 # Detectors by method, each at two depths.
 DETECTORS = {
     f'{folder}/{detector}_{method}-{depth}_fpn_1x_coco.py'
@@ -170,7 +173,7 @@ def test_config(name):
     assert cfg.default_scope in ('mmpretrain', 'mmdet')
     kinds = resolved(cfg.to_dict())
     assert len(kinds) > 10 and resolved(inherited.to_dict()) == kinds
-    assert cfg.train_cfg.max_epochs and cfg.train_dataloader and cfg.val_evaluator
+    assert schedule_length(cfg) and cfg.train_dataloader and cfg.val_evaluator
     if '-r101_' in name:  # differs from its twin in nothing but depth and weights
         assert cfg.model.backbone.init_cfg.checkpoint == 'torchvision://resnet101'
         cfg, twin = read(name), read(name.replace('-r101_', '-r50_'))
@@ -182,10 +185,9 @@ def test_config(name):
 def kinds():
     """The shallowest run of each kind of classifier: one a trunk and a method, numbers aside."""
     runs = {}
-    for row in ROWS:
-        if row.run and row.data != 'COCO' and row.paper != 'mmdia':
-            large = row.data in ('ImageNet', 'mini-ImageNet', 'chest X-ray')
-            kind = row.paper == 'RLA', large, row.network, row.method
+    for row in PAPER_ROWS:
+        if not row.data.startswith('COCO'):
+            kind = row.paper == 'RLA', row.data in LARGE, row.network, row.method
             runs.setdefault(re.sub(r'\d+', '', str(kind)), []).append(row)
 
     def depth(row):
@@ -246,6 +248,19 @@ def test_model_trains_and_predicts(name, build):
     assert_trains_and_predicts(cfg, build(cfg))
 
 
+def test_c4_detector_trains_and_predicts(build, trunk):
+    cfg = read('rla/faster-rcnn_rla-r50-c4_490k_coco14.py')
+    # The head, which starts as the fourth stage, runs for a few proposals alone.
+    cfg.model.roi_head.shared_head.init_cfg.checkpoint = trunk
+    cfg.model.train_cfg.rcnn.sampler.num = cfg.model.test_cfg.rpn.max_per_img = 8
+    model = build(cfg)
+    head, weights = model.roi_head.shared_head.state_dict(), torch.load(trunk)
+    assert all(torch.equal(value, weights[name]) for name, value in head.items())
+    assert {name.split('.')[0] for name in head} == {'layer4'}
+    assert len(model.backbone.interaction.heads) == 3 + 4 + 6
+    assert_trains_and_predicts(cfg, model)
+
+
 # Batch, epochs, milestones, factor, weight decay, Nesterov momentum: 001, appendix; 002,
 # section 4.1; run scripts of 003; 004, appendix.
 RECIPES = {
@@ -273,8 +288,7 @@ def test_recipe_is_that_of_the_paper(name):
     assert (optimizer.type, optimizer.lr, optimizer.momentum) == ('SGD', 0.1, 0.9)
     steps = cfg.param_scheduler
     if isinstance(steps, list):
-        warmup, steps = steps
-        assert (warmup.type, warmup.end) == ('LinearLR', 3)
+        *_, steps = steps
     assert (
         cfg.auto_scale_lr.base_batch_size,
         cfg.train_cfg.max_epochs,
@@ -285,6 +299,33 @@ def test_recipe_is_that_of_the_paper(name):
     ) == RECIPES[name]
     gpus = 8 if '8xb32' in name else 1
     assert gpus * cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size
+
+
+@pytest.mark.parametrize('name', ('dla-l-resnet50_8xb32_in1k', 'dla-l-resnet101_8xb32_in1k'))
+def test_learning_rates_of_dla(name):
+    # The released training script, with --warmup-epochs 3; the text has no warm-up.
+    cfg = read(f'dla/{name}.py')
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    schedulers = [
+        PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
+        for scheduler in cfg.param_scheduler
+    ]
+    rates = []
+    for _ in range(cfg.train_cfg.max_epochs):
+        rates.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    expected = [0.0001, 0.1 / 3, 0.2 / 3, *(0.1 ** (1 + epoch // 30) for epoch in range(3, 100))]
+    assert rates == pytest.approx(expected)
+
+
+def test_norms_start_with_weight_1():
+    """In DIANet's and RLA's networks for ImageNet; DLA's code starts the last ones from 0."""
+    large = {row.config for row in PAPER_ROWS if row.data in LARGE and row.config[:3] != 'dla'}
+    for name in large:
+        assert read_config(name).model.backbone.zero_init_residual is False, name
+    assert 'zero_init_residual' not in read('dla/dla-l-resnet50_8xb32_in1k.py').model.backbone
 
 
 def transforms(cfg):
@@ -336,6 +377,7 @@ def test_model_index_lists_the_configs():
         cfg = read_config(str(Path(model.config).relative_to('configs')))
         data = model.metadata.data
         assert data['Parameters'] == count_parameters(cfg)
-        assert data['Epochs'] == cfg.train_cfg.max_epochs
+        length = 'Iterations' if 'max_iters' in cfg.train_cfg else 'Epochs'
+        assert data[length] == schedule_length(cfg)
         assert data['Batch Size'] == cfg.auto_scale_lr.base_batch_size
         assert ('FLOPs' in data) == (data['Training Data'] == 'ImageNet-1k')

@@ -7,7 +7,9 @@ model = dict(
         interaction=dict(type='mmdia.DLALight', ratio=20, attention_drop_path_rate=0.2),
     )
 )
+# As the released script warms up: 0.0001, 0.0333 and 0.0667 in the first epochs, then 0.1.
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.001, by_epoch=True, begin=0, end=3),
+    dict(type='ConstantLR', factor=0.001, by_epoch=True, begin=0, end=2),
+    dict(type='LinearLR', start_factor=1 / 3, by_epoch=True, begin=1, end=4),
     dict(type='MultiStepLR', by_epoch=True, milestones=[30, 60, 90], gamma=0.1),
 ]

@@ -8,7 +8,11 @@ _base_ = [
 ]
 
 model = dict(
-    backbone=dict(type='mmdia.ResNet', interaction=dict(type='mmdia.DIALSTMLight')),
+    backbone=dict(
+        type='mmdia.ResNet',
+        zero_init_residual=False,
+        interaction=dict(type='mmdia.DIALSTMLight'),
+    ),
     head=dict(num_classes=2, topk=(1,)),
 )
 train_cfg = dict(max_epochs=120)

@@ -1,5 +1,5 @@
 # Recurrent Layer Attention: plain ResNet-18 on ImageNet, for comparison.
 _base_ = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
 
-model = dict(backbone=dict(type='mmdia.ResNet'))
+model = dict(backbone=dict(type='mmdia.ResNet', zero_init_residual=False))
 optim_wrapper = dict(optimizer=dict(nesterov=True))

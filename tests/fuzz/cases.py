@@ -101,7 +101,9 @@ class Maker:
             args |= self.sometimes(activation=('sigmoid', 'tanh', 'relu'))
         if name == 'DSUCell':
             args |= self.sometimes(
-                fusion=('separate', 'concat'), input_activation=('tanh', 'relu', 'identity')
+                fusion=('separate', 'concat'),
+                input_activation=('tanh', 'relu', 'identity'),
+                initial_memory=('random',),
             )
         return dict(type=f'mmdia.{name}', **args)
 
@@ -135,6 +137,8 @@ class Maker:
         )
         ratio = dict(ratio=self.one_of(1, 2, 4, 8))
         dynamic = ratio | heads | (dict(cell=self.cell()) if self.chance(0.4) else {})
+        dynamic |= self.sometimes(gate=('memory',))
+        light = self.sometimes(previous=('attention',), weighting=('softmax',))
         args = {
             'mmdia.BlockAttention': dict(attention=self.attention()),
             'mmdia.DIALSTM': ratio
@@ -142,12 +146,12 @@ class Maker:
                 activation=('tanh', 'relu'), num_cells=(1, 2), extra_norm=(True, False)
             ),
             'mmdia.DIALSTMLight': ratio | self.sometimes(extra_norm=(True, False)),
-            'mmdia.DLABase': dynamic,
-            'mmdia.DLALight': dynamic | self.sometimes(excite=(True, False)),
+            'mmdia.DLABase': dynamic | self.sometimes(renewed=('features',)),
+            'mmdia.DLALight': dynamic | light | self.sometimes(excite=(True, False)),
             'mmdia.LII': dict(cell=self.cell()) | self.sometimes(extra_norm=(True, False)),
             'mmdia.LayerAggregation': dict(state_channels=self.one_of(4, 8)),
             'mmdia.MRLABase': heads,
-            'mmdia.MRLALight': heads,
+            'mmdia.MRLALight': heads | light,
             'mmdia.RLA': ratio
             | self.sometimes(
                 gate=('vector',),
@@ -158,7 +162,8 @@ class Maker:
                 hidden_channels=(8, 16),
             )
             | (dict(attention=self.attention()) if self.chance(0.2) else {}),
-            'mmdia.SharedAttention': dict(attention=self.attention()),
+            'mmdia.SharedAttention': dict(attention=self.attention())
+            | self.sometimes(share_norms=(True,)),
         }
         return args.get(name, {}) | self.sometimes(0.2, identity_init=(True,))
 
@@ -177,7 +182,12 @@ class Maker:
             args = width | dict(depth=self.one_of(18, 18, 18, 50), num_stages=self.one_of(1, 2))
             args |= self.one_of({}, *[dict(small_stem=True)] * 4, dict(deep_stem=True))
         if name not in ('PreResNet', 'WideResNet'):
-            args |= self.sometimes(0.15, normalize=(False,), zero_init_residual=(True, False))
+            args |= self.sometimes(
+                0.15,
+                normalize=(False,),
+                normalize_projections=(False,),
+                zero_init_residual=(True, False),
+            )
         if args['depth'] in (11, 20, 50):
             args |= self.sometimes(0.2, groups=(2,))
         args |= self.sometimes(

@@ -31,6 +31,10 @@ CELLS = (
         )
         if fusion == 'separate' or ratio
     ),
+    *(
+        dict(type='mmdia.DSUCell', fusion=fusion, initial_memory='random', ratio=4)
+        for fusion in ('separate', 'concat')
+    ),
 )
 # All values that are documented, but for numbers, of which there are a few.
 ATTENTION_VALUES = {
@@ -62,13 +66,28 @@ VALUES = {
         dict(extra_norm=(True, False)),
     ],
     'mmdia.DIALSTMLight': [dict(ratio=(1, 8), extra_norm=(True, False))],
-    'mmdia.DLABase': [dict(cell=(None, *CELLS)), dict(head_channels=(1, 8))],
-    'mmdia.DLALight': [dict(cell=(None, *CELLS)), dict(excite=(True, False))],
+    'mmdia.DLABase': [
+        dict(cell=(None, *CELLS)),
+        dict(head_channels=(1, 8)),
+        dict(gate=('hidden', 'memory'), renewed=('projections', 'features')),
+    ],
+    'mmdia.DLALight': [
+        dict(cell=(None, *CELLS)),
+        dict(
+            excite=(True, False),
+            gate=('hidden', 'memory'),
+            previous=('shortcut', 'attention'),
+            weighting=('sigmoid', 'softmax'),
+        ),
+    ],
     'mmdia.LII': [dict(cell=CELLS), dict(extra_norm=(True, False))],
     'mmdia.LayerAggregation': [dict(append_state=(True, False), state_channels=(1, 8))],
     'mmdia.LayerInteraction': [],
     'mmdia.MRLABase': [dict(attention_drop_path_rate=(0.0, 0.5), head_channels=(1, 8))],
-    'mmdia.MRLALight': [dict(attention_drop_path_rate=(0.0, 0.5), head_channels=(1, 8))],
+    'mmdia.MRLALight': [
+        dict(attention_drop_path_rate=(0.0, 0.5), head_channels=(1, 8)),
+        dict(previous=('shortcut', 'attention'), weighting=('sigmoid', 'softmax')),
+    ],
     'mmdia.RLA': [
         dict(
             gate=('scalar', 'vector'),
@@ -78,7 +97,7 @@ VALUES = {
         dict(upsample=('nearest', 'linear'), context_channels=(None, 24)),
         dict(attention=(None, dict(type='mmdia.SE', ratio=2)), position=('branch', 'sum')),
     ],
-    'mmdia.SharedAttention': [dict(attention=ATTENTIONS)],
+    'mmdia.SharedAttention': [dict(attention=ATTENTIONS, share_norms=(False, True))],
 }
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmdia.models import BlockAttention, ResNet, SharedAttention
+from mmdia.models import BlockAttention, NonLocal, ResNet, SharedAttention
 from mmdia.models.attentions import build_attention
 
 
@@ -90,3 +90,38 @@ def test_parameters_of_shared_se():
     with torch.device('meta'):
         added = sum(count(SharedAttention(c, 18)) for c in (64, 128, 256))
     assert 1_727_284 + added == 1_738_512
+
+
+@pytest.mark.parametrize(('num_blocks', 'printed'), ((18, 94.4), (9, 88.9)))
+@pytest.mark.parametrize('name', ('SE', 'ECA', 'CBAM', 'SRM', 'SPA'))
+def test_what_sharing_saves(name, num_blocks, printed):
+    # Layer-wise Shared Attention, section 4.1: ResNet164 and ResNet83; SRM "about 40 %"
+    def saved(**kwargs):
+        with torch.device('meta'):
+            own = sum(count(BlockAttention(c, num_blocks, **kwargs)) for c in (64, 128, 256))
+            one = sum(count(SharedAttention(c, num_blocks, **kwargs)) for c in (64, 128, 256))
+        return 100 * (1 - one / own)
+
+    attention = dict(type=f'mmdia.{name}')
+    if name == 'SRM':
+        # 2 C of weights are shared, 2 C of a norm are not
+        assert saved(attention=attention) == pytest.approx(50 * (1 - 1 / num_blocks))
+    else:
+        assert round(saved(attention=attention), 1) == printed
+
+
+def test_parameters_of_shared_norms():
+    with torch.device('meta'):
+        attention = SharedAttention(64, 18, dict(type='mmdia.SRM'), share_norms=True)
+    assert count(attention) == 4 * 64
+
+
+@pytest.mark.parametrize(('depth', 'printed'), ((50, 46.5), (101, 65.5)))
+def test_parameters_of_mask_rcnn_with_a_non_local_module(depth, printed):
+    # Dynamic Layer Attention, Table 3: all parameters, with one module in stage 3
+    plain = {50: 44_170_992, 101: 63_163_120}[depth]  # those that are trained
+    frozen = 225_344  # stem and first stage
+    with torch.device('meta'):
+        module = count(NonLocal(1024))
+    assert module == 4 * 1024 * 512 + 3 * 512 + 1024
+    assert round((plain + frozen + module) / 1e6, 1) == printed

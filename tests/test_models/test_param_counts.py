@@ -10,6 +10,8 @@ from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 import mmdia
 from mmdia.models import DIAResNet, ResNet, build_interaction
 
+DSU_OF_THE_EQUATIONS = dict(type='mmdia.DSUCell', ratio=4, fusion='concat', initial_memory='random')
+
 
 def count(model):
     return sum(p.numel() for p in model.parameters())
@@ -65,6 +67,36 @@ def test_recurrent_gates_add(interaction, expected):
         (dict(type='mmdia.MRLALight'), 231_182 - 220_378),
         (dict(type='mmdia.DLALight', ratio=4), 410_158 - 220_378),
         (dict(type='mmdia.DLALight', ratio=4, excite=False), 406_126 - 220_378),
+        # By arithmetic: a block has no query and key of k = 3, 5, 5 taps
+        (
+            dict(type='mmdia.MRLALight', previous='attention', weighting='softmax'),
+            231_182 - 220_378 - 2 * 2 * (3 + 5 + 5),
+        ),
+        # The equations. A cell of 5 C^2 / r + 3 C, and C of the first c; a block has 9 C of its
+        # value, 2 C of its norm, and C of lambda or 2 k of query and key
+        (
+            dict(
+                type='mmdia.DLALight',
+                cell=DSU_OF_THE_EQUATIONS,
+                gate='memory',
+                excite=False,
+                previous='attention',
+                weighting='softmax',
+            ),
+            sum(5 * c * c // 4 + 4 * c + 2 * 12 * c for c in (64, 128, 256)),
+        ),
+        (
+            dict(
+                type='mmdia.DLABase',
+                cell=DSU_OF_THE_EQUATIONS,
+                gate='memory',
+                renewed='features',
+            ),
+            sum(
+                5 * c * c // 4 + 4 * c + 2 * (11 * c + 2 * k)
+                for c, k in ((64, 3), (128, 5), (256, 5))
+            ),
+        ),
     ),
     ids=str,
 )

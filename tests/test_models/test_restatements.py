@@ -13,6 +13,20 @@ from mmdia.models import LSTMCell, ResNet
 from ..helpers import DEPTHS, INTERACTIONS, randomize
 from ..restatements import RESTATEMENTS
 
+# Dynamic Layer Attention as its equations say, but for one cell a stage.
+DSU_EQUATIONS = dict(type='mmdia.DSUCell', fusion='concat', initial_memory='random')
+DLA_LIGHT_EQUATIONS = dict(
+    type='mmdia.DLALight',
+    cell=DSU_EQUATIONS,
+    gate='memory',
+    excite=False,
+    previous='attention',
+    weighting='softmax',
+)
+DLA_BASE_EQUATIONS = dict(
+    type='mmdia.DLABase', cell=DSU_EQUATIONS, gate='memory', renewed='features'
+)
+
 
 class Blocks:
     """The blocks of a network as functions from an array to its two halves."""
@@ -91,10 +105,20 @@ def test_forward_equals_restatement(interaction, depth, batch_size):
         dict(type='mmdia.DLALight', cell=dict(type='mmdia.LSTMCell')),
         dict(type='mmdia.DLALight', cell=dict(type='mmdia.RNNCell')),
         dict(type='mmdia.DLALight', excite=False, ratio=5, head_channels=16),
+        dict(type='mmdia.DLALight', gate='memory'),
+        dict(type='mmdia.DLALight', previous='attention'),
+        dict(type='mmdia.DLALight', weighting='softmax'),
+        dict(type='mmdia.DLALight', cell=dict(type='mmdia.DSUCell', initial_memory='random')),
         dict(type='mmdia.MRLALight', head_channels=8),
+        dict(type='mmdia.MRLALight', previous='attention', weighting='softmax'),
         dict(type='mmdia.MRLABase', head_channels=8),
         dict(type='mmdia.DLABase', head_channels=16, cell=dict(type='mmdia.RNNCell')),
         dict(type='mmdia.DLABase', cell=dict(type='mmdia.DSUCell', fusion='concat', ratio=4)),
+        dict(type='mmdia.DLABase', gate='memory'),
+        dict(type='mmdia.DLABase', renewed='features', head_channels=16),
+        dict(type='mmdia.LII', cell=dict(type='mmdia.DSUCell', initial_memory='random')),
+        dict(type='mmdia.SharedAttention', attention=dict(type='mmdia.SRM')),
+        dict(type='mmdia.SharedAttention', attention=dict(type='mmdia.SRM'), share_norms=True),
         dict(type='mmdia.LayerAggregation', state_channels=6),
         dict(type='mmdia.LayerAggregation', append_state=True),
         dict(type='mmdia.RLA', gate='vector'),
@@ -110,6 +134,12 @@ def test_forward_equals_restatement(interaction, depth, batch_size):
 )
 def test_arguments_equal_restatement(interaction):
     assert_equals_restatement(interaction)
+
+
+@pytest.mark.parametrize('interaction', (DLA_LIGHT_EQUATIONS, DLA_BASE_EQUATIONS))
+def test_equations_of_dla(interaction):
+    # stages of three and more blocks: what is renewed is renewed again
+    assert_equals_restatement(interaction, depth=50)
 
 
 def test_lstm_cell_starts_as_that_of_pytorch():

@@ -164,7 +164,7 @@ def test_preactivation_equals_restatement(model, args):
     torch.testing.assert_close(model(x)[0], expected, rtol=1e-10, atol=1e-10)
 
 
-def restated_cifar(state, x, num_blocks, convs, norms=True, skip=True):
+def restated_cifar(state, x, num_blocks, convs, norms=True, skip=True, projection_norms=True):
     """Deep Residual Learning, section 4.2, with projections; the ablations of DIANet."""
 
     def normed(name, x):
@@ -178,7 +178,8 @@ def restated_cifar(state, x, num_blocks, convs, norms=True, skip=True):
             shortcut = x
             if block == 0 and skip:
                 shortcut = conv(state, f'{name}.downsample.0', x, stride)
-                shortcut = norm(state, f'{name}.downsample.1', shortcut)
+                if projection_norms:
+                    shortcut = norm(state, f'{name}.downsample.1', shortcut)
             y = x
             strided = 1 if convs == 2 else 2
             for i in range(1, convs + 1):
@@ -195,6 +196,11 @@ def restated_cifar(state, x, num_blocks, convs, norms=True, skip=True):
         (dict(depth=29), (3, 3)),
         (dict(depth=20, block='basic'), (3, 2)),
         (dict(depth=20, normalize=False), (2, 3, False)),
+        (dict(depth=20, normalize_projections=False), (2, 3, True, True, False)),
+        (
+            dict(depth=20, normalize=False, normalize_projections=False),
+            (2, 3, False, True, False),
+        ),
         (dict(depth=20, skip_connections=False), (2, 3, True, False)),
     ),
     ids=str,
@@ -212,6 +218,15 @@ def test_without_norms_only_shortcuts_have_some():
     norms = {name for name, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)}
     assert norms == {f'layer{i}.0.downsample.1' for i in (1, 2, 3)}
     assert not any(name.endswith('conv1.bias') for name, _ in model.named_parameters())
+
+
+def test_no_norms_at_all():
+    model = CIFARResNet(20, normalize=False, normalize_projections=False)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
+    removed = set(CIFARResNet(20, normalize=False).state_dict()) - set(model.state_dict())
+    assert {name.rpartition('.')[0] for name in removed} == {
+        f'layer{i}.0.downsample.1' for i in (1, 2, 3)
+    }
 
 
 def test_deep_stem_without_norms_has_no_biases():
@@ -257,6 +272,11 @@ def test_shared_unit_does_not_grow_with_depth(depth):
         (ResNet, dict(depth=50, base_width=0), 'base_width must be .*, got 0'),
         (ResNet, dict(depth=50, small_stem=True, deep_stem=True), 'must not both be True'),
         (PreResNet, dict(depth=20, normalize=False), 'normalize must be True in pre-activation'),
+        (
+            PreResNet,
+            dict(depth=20, normalize_projections=False),
+            'normalize_projections must be True in pre-activation networks, got False',
+        ),
         (
             PreResNet,
             dict(depth=20, small_stem=False, deep_stem=True),

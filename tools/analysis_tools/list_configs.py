@@ -27,8 +27,13 @@ python tools/train.py configs/CONFIG --cfg-options OPTIONS
 
 What the papers print is quoted; none of these networks has been trained here to its end. Where a
 paper is silent on the recipe, the config takes that of the same network elsewhere in the paper, or
-of its released code. Numbers in brackets are those of the papers' tables. Of detectors, the page
-has the AP of boxes and masks alone.
+of its released code, where there is one. There is none for mini-ImageNet, chest X-rays, the crops
+of STL-10 and the batch of 128 on CIFAR in RLA: the pages of [Layer-wise Shared
+Attention](../configs/lsa/README.md#what-the-paper-leaves-open) and
+[RLA](../configs/rla/README.md#what-the-paper-leaves-open) say what was chosen.
+
+Numbers in brackets are those of the papers' tables. Of detectors, the page has the AP of boxes and
+masks alone.
 
 Where the datasets have to lie: [datasets](datasets.md). How many parameters the papers print:
 `python tools/analysis_tools/paper_params.py`.
@@ -43,8 +48,7 @@ PAPERS = {
     'LSA': (
         '[Layer-wise Shared Attention Network on Dynamical System Perspective]'
         '(https://arxiv.org/abs/2210.16101)',
-        'Top-1 accuracy in %, for COCO box AP; nan is a run that exploded. Not here: DIA-SRM with '
-        'norms that blocks share (Fig. 11), which collapses.',
+        'Top-1 accuracy in %, for COCO box AP; nan is a run that exploded.',
     ),
     'DLA': (
         '[Strengthening Layer Interaction via Dynamic Layer Attention]'

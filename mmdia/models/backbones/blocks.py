@@ -43,6 +43,8 @@ class ResidualBlock(BaseModule):
         skip_connections (bool): Whether there is a shortcut; without, it is
             zero. Defaults to True.
         normalize (bool): Whether the branch has norms. Defaults to True.
+        normalize_projections (bool): Whether projections have a norm.
+            Defaults to True.
         drop_rate (float): Dropout before the last convolution. Defaults to 0.
         drop_path_rate (float): Probability to drop the branch of a sample in
             training. Defaults to 0.
@@ -83,6 +85,7 @@ class ResidualBlock(BaseModule):
         avg_down: bool = False,
         skip_connections: bool = True,
         normalize: bool = True,
+        normalize_projections: bool = True,
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
         zero_init_residual: bool = False,
@@ -103,6 +106,7 @@ class ResidualBlock(BaseModule):
         self.avg_down = avg_down
         self.skip_connections = skip_connections
         self.normalize = normalize
+        self.normalize_projections = normalize_projections
         self.with_cp = with_cp
         self.with_source = False
         self.conv_cfg = conv_cfg
@@ -203,6 +207,8 @@ class ResidualBlock(BaseModule):
         conv = build_conv_layer(
             self.conv_cfg, in_channels, out_channels, 1, stride=stride, bias=False
         )
+        if not self.normalize_projections:
+            return *pool, conv
         return *pool, conv, build_norm_layer(self.norm_cfg, out_channels)[1]
 
     def first_conv(self, in_channels: int) -> nn.Module:

@@ -70,7 +70,9 @@ def refuse_without_bottlenecks(block: Type[ResidualBlock], **arguments: Tuple[An
             )
 
 
-def check_preactivation(normalize: bool, deep_stem: bool, plugins: Optional[list]) -> None:
+def check_preactivation(
+    normalize: bool, normalize_projections: bool, deep_stem: bool, plugins: Optional[list]
+) -> None:
     """Check arguments that pre-activation networks do not have.
 
     Raises:
@@ -78,6 +80,11 @@ def check_preactivation(normalize: bool, deep_stem: bool, plugins: Optional[list
     """
     if not normalize:
         raise ValueError('normalize must be True in pre-activation networks, got False')
+    if not normalize_projections:
+        raise ValueError(
+            'normalize_projections must be True in pre-activation networks, got False: '
+            'their projections have no norms'
+        )
     if deep_stem:
         raise ValueError('deep_stem must be False in pre-activation networks, got True')
     if plugins is not None:
@@ -154,8 +161,12 @@ class ResidualNetwork(ResidualBackbone):
         skip_connections (bool): Whether blocks have shortcuts; without, an
             ablation, these are zero. Defaults to True.
         normalize (bool): Whether stem and branches have norms; without, an
-            ablation, only the projections in shortcuts have, as in Table 8 of
-            `DIANet <https://arxiv.org/abs/1905.10671>`_. Defaults to True.
+            ablation, only the projections in shortcuts have, as the counts in
+            Table 8 of `DIANet <https://arxiv.org/abs/1905.10671>`_ say.
+            Defaults to True.
+        normalize_projections (bool): Whether projections in shortcuts have
+            norms. Without these and ``normalize`` there are none.
+            Defaults to True.
         frozen_stages (int): Number of stages, with the stem, whose trunk is
             frozen and in evaluation mode; 0 freezes the stem alone, -1
             nothing. Interactions are frozen with their stage, and one for the
@@ -217,6 +228,7 @@ class ResidualNetwork(ResidualBackbone):
         project_first: bool = False,
         skip_connections: bool = True,
         normalize: bool = True,
+        normalize_projections: bool = True,
         frozen_stages: int = -1,
         conv_cfg: Optional[dict] = None,
         norm_cfg: dict = dict(type='BN', requires_grad=True),
@@ -267,6 +279,7 @@ class ResidualNetwork(ResidualBackbone):
             project_first=project_first,
             skip_connections=skip_connections,
             normalize=normalize,
+            normalize_projections=normalize_projections,
             with_cp=with_cp,
             zero_init_residual=zero_init_residual,
         ).items():
@@ -286,7 +299,7 @@ class ResidualNetwork(ResidualBackbone):
                 plugins=(plugins, None),
             )
         if block.preactivation:
-            check_preactivation(normalize, deep_stem, plugins)
+            check_preactivation(normalize, normalize_projections, deep_stem, plugins)
         if dcn is not None:
             check_dcn(dcn, conv_cfg)
             dcn = {key: value for key, value in dcn.items() if key != 'fallback_on_stride'}
@@ -332,6 +345,7 @@ class ResidualNetwork(ResidualBackbone):
             avg_down=avg_down,
             skip_connections=skip_connections,
             normalize=normalize,
+            normalize_projections=normalize_projections,
             drop_rate=drop_rate,
             zero_init_residual=zero_init_residual,
             with_cp=with_cp,

@@ -86,6 +86,19 @@ class RecurrentCell(BaseModule):
         """
         raise NotImplementedError
 
+    def initial_state(self, x: Tensor) -> State:
+        """The state before the first block.
+
+        Args:
+            x (Tensor): The first input, of shape (N, in_channels).
+
+        Returns:
+            Tuple[Tensor, Tensor]: Hidden vector h and memory c, of shape
+            (N, hidden_channels) each; by default zeros.
+        """
+        zeros = x.new_zeros(x.shape[0], self.hidden_channels)
+        return zeros, zeros
+
     def forward(self, x: Tensor, state: Optional[State] = None) -> Tuple[Tensor, Tensor]:
         """Read one vector, or several in the same state.
 
@@ -93,7 +106,8 @@ class RecurrentCell(BaseModule):
             x (Tensor): Input of shape (..., N, in_channels).
             state (Tuple[Tensor, Tensor], optional): Hidden vector h and
                 memory c of shape (N, hidden_channels) each. Defaults to None,
-                which stands for zeros, and inputs of shape (N, in_channels).
+                which stands for :meth:`initial_state`, and inputs of shape
+                (N, in_channels).
 
         Returns:
             Tuple[Tensor, Tensor]: New hidden vector h and memory c, of shape
@@ -102,8 +116,7 @@ class RecurrentCell(BaseModule):
         with full_precision(x):
             if state is None:
                 x = like_parameters(self, x)
-                zeros = x.new_zeros(x.shape[0], self.hidden_channels)
-                state = zeros, zeros
+                state = self.initial_state(x)
             hidden, memory = state
             gates = self.gates(x.to(hidden.dtype), hidden, memory)
             return self.step(gates.chunk(self.num_gates, dim=-1), memory)

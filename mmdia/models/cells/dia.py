@@ -23,10 +23,9 @@ class DIACell(BottleneckCell):
     projects linearly and ends in tanh.
 
     Source: Huang et al., `DIANet: Dense-and-Implicit Attention Network
-    <https://arxiv.org/abs/1905.10671>`_, section "DIA-LSTM". The text draws
-    one shared first linear layer for input and hidden vector; the released
-    code, which the printed parameter counts follow, has one for each, and so
-    has this class.
+    <https://arxiv.org/abs/1905.10671>`_, section "Modified LSTM Module".
+    Input and hidden vector have a first linear layer each, which their four
+    gates share: about 5 N^2 / r parameters for either (appendix C).
 
     Args:
         in_channels (int): Length of the input vector.

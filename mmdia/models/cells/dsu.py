@@ -25,8 +25,8 @@ class DSUCell(BottleneckCell):
     Source: Wang et al., `Strengthening Layer Interaction via Dynamic Layer
     Attention <https://arxiv.org/abs/2406.13392>`_, section "Dynamic Sharing
     Unit". ``fusion='separate'`` is the released code, which the parameter
-    counts of Tables 1, 4 and 6 follow; ``fusion='concat'`` are the equations.
-    Both start from c = h = 0 (the text: random c).
+    counts of Tables 1, 4 and 6 follow, and starts from c = h = 0;
+    ``fusion='concat', initial_memory='random'`` are the equations.
 
     Args:
         in_channels (int): Length of the input vector.
@@ -41,6 +41,10 @@ class DSUCell(BottleneckCell):
         input_activation (str): What normalises the memory that the gates
             read: ``'sigmoid'``, ``'tanh'``, ``'relu'`` or ``'identity'``
             (Table 5). Defaults to ``'sigmoid'``.
+        initial_memory (str): What c is before the first block: ``'zeros'``, with
+            h = 0 too; or ``'random'``, a learned vector that training starts
+            from a normal distribution, with h = sigmoid(c).
+            Defaults to ``'zeros'``.
         init_cfg (dict | list[dict], optional): Initialization config. Defaults to None.
 
     Raises:
@@ -57,16 +61,32 @@ class DSUCell(BottleneckCell):
         ratio: Optional[int] = 20,
         fusion: str = 'separate',
         input_activation: str = 'sigmoid',
+        initial_memory: str = 'zeros',
         init_cfg: Optional[Union[dict, list]] = None,
     ) -> None:
         check_choice('fusion', fusion, ('separate', 'concat'))
         check_choice('input_activation', input_activation, ACTIVATIONS)
+        check_choice('initial_memory', initial_memory, ('zeros', 'random'))
         if fusion == 'concat' and ratio is None:
             raise ValueError("ratio must be an integer where fusion is 'concat', got None")
         self.fusion = fusion
         self.normalize = ACTIVATIONS[input_activation]
         self.reads_hidden = fusion == 'separate' and input_activation == 'sigmoid'
         super().__init__(in_channels, hidden_channels, ratio, init_cfg)
+        self.initial_memory = None
+        if initial_memory == 'random':
+            self.initial_memory = nn.Parameter(torch.randn(self.hidden_channels))
+
+    def initial_state(self, x: Tensor) -> State:
+        if self.initial_memory is None:
+            return super().initial_state(x)
+        memory = self.initial_memory.expand(x.shape[0], -1)
+        return torch.sigmoid(memory), memory
+
+    def zero_gate(self) -> float:
+        if self.initial_memory is not None:
+            nn.init.zeros_(self.initial_memory)
+        return super().zero_gate()
 
     def build_projections(self) -> None:
         if self.fusion == 'separate':

@@ -7,6 +7,7 @@ from mmengine.model import ModuleList
 from torch import Tensor
 
 from mmdia.registry import MODELS
+from mmdia.utils import check_bool
 
 from ..attentions import Attention, build_attention
 from .gated import GatedInteraction
@@ -91,8 +92,8 @@ class SharedAttention(AttentionInteraction):
     """One attention for all blocks of a stage: the DIA framework.
 
     ``out = act(identity + attention(branch))``. The parameters do not grow
-    with depth, but for norms that keep statistics: there is one of them a
-    block.
+    with depth, but for norms that keep statistics, of which there is one a
+    block by default.
 
     Source: Huang et al., `DIANet: Dense-and-Implicit Attention Network
     <https://arxiv.org/abs/1905.10671>`_; with more attentions: Huang et al.,
@@ -105,11 +106,15 @@ class SharedAttention(AttentionInteraction):
         attention (dict): Config of the attention; see
             :class:`~mmdia.models.Attention`.
             Defaults to ``dict(type='mmdia.SE')``.
+        share_norms (bool): Whether blocks share norms that keep statistics as
+            well, an ablation: training collapses (Fig. 11 of the latter, with
+            SRM). Defaults to False.
         **kwargs: See :class:`LayerInteraction`.
 
     Raises:
-        TypeError: If ``attention`` is not the config of an attention.
-        ValueError: If its type is missing or not registered.
+        TypeError: If ``attention`` is not the config of an attention, or
+            ``share_norms`` not a bool.
+        ValueError: If the type of ``attention`` is missing or not registered.
     """
 
     def __init__(
@@ -117,12 +122,16 @@ class SharedAttention(AttentionInteraction):
         channels: int,
         num_blocks: int,
         attention: dict = dict(type='mmdia.SE'),
+        share_norms: bool = False,
         **kwargs,
     ) -> None:
         super().__init__(channels, num_blocks, **kwargs)
-        self.attention = build_attention(attention, channels, num_blocks, self.norm_cfg)
+        check_bool('share_norms', share_norms)
+        self.share_norms = share_norms
+        num_norms = 1 if share_norms else num_blocks
+        self.attention = build_attention(attention, channels, num_norms, self.norm_cfg)
         if self.identity_init:
             self.init_identity()
 
     def attend(self, branch: Tensor, index: int) -> Tensor:
-        return self.attention(branch, index)
+        return self.attention(branch, 0 if self.share_norms else index)

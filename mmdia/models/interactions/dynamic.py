@@ -6,13 +6,26 @@ import torch
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
-from mmdia.utils import check_bool, check_int
+from mmdia.utils import check_bool, check_choice, check_int
 
-from ..cells import DSUCell, State, build_cell
+from ..cells import DSUCell, RecurrentCell, State, build_cell
 from ..ops import gated_sum
-from ..utils import global_avg_pool, scale_channels
+from ..utils import full_precision, global_avg_pool, scale_channels
 from .full_attention import MRLABase
 from .light_attention import MRLALight
+
+
+def build_dynamic_cell(channels: int, ratio: int, cell: Optional[dict], gate: str) -> RecurrentCell:
+    """Build the cell that renews, and check the arguments that say how."""
+    check_int('ratio', ratio)
+    check_choice('gate', gate, ('hidden', 'memory'))
+    return DSUCell(channels, ratio=ratio) if cell is None else build_cell(cell, channels)
+
+
+def renewing_gate(cell: RecurrentCell, x: Tensor, state: State, gate: str) -> Tensor:
+    """What the cell returns for features in the context of a state, which is kept."""
+    hidden, memory = cell(x, state)
+    return hidden if gate == 'hidden' else memory
 
 
 @MODELS.register_module()
@@ -27,12 +40,20 @@ class DLALight(MRLALight):
     rectified and may be negative.
 
     Source: Wang et al., `Strengthening Layer Interaction via Dynamic Layer
-    Attention <https://arxiv.org/abs/2406.13392>`_, "DLA-L", as the released
-    code has it: one cell a stage (the text: one for the network); ``excite``,
-    a depthwise 3x3 convolution shared by the stage, which the text lacks; the
-    shortcut in place of the attention output of the block before (eq. 3).
-    Unlike the released code, whose gates for every sample use the context of
-    the batch's first one, a sample's output depends on that sample alone.
+    Attention <https://arxiv.org/abs/2406.13392>`_, "DLA-L", by default as the
+    released code has it. Unlike there, where gates for every sample use the
+    context of the batch's first one, a sample's output depends on that sample
+    alone. The text has one cell for the network, which would need stages of one
+    width. The rest of its equations, 3 and 5 to 9, is::
+
+        dict(
+            type='mmdia.DLALight',
+            cell=dict(type='mmdia.DSUCell', fusion='concat', initial_memory='random'),
+            gate='memory',
+            excite=False,
+            previous='attention',
+            weighting='softmax',
+        )
 
     Not to be confused with Deep Layer Aggregation, also called DLA.
 
@@ -44,7 +65,11 @@ class DLALight(MRLALight):
             ImageNet code has 16, the CIFAR code 4.
         cell (dict, optional): Config of a cell in place of the DSU (Table 4),
             to which ``ratio`` does not apply. Defaults to None.
-        excite (bool): Whether to add ``excite``. Defaults to True.
+        excite (bool): Whether to add ``excite``, a depthwise 3x3 convolution
+            that the stage shares. Defaults to True.
+        gate (str): What the layer before is multiplied by: the ``'hidden'``
+            vector of the cell, or its ``'memory'`` (eq. 6), which for the DSU
+            are sigmoid(c) and c. Defaults to ``'hidden'``.
         **kwargs: See :class:`MRLALight`.
     """
 
@@ -55,12 +80,13 @@ class DLALight(MRLALight):
         ratio: int = 20,
         cell: Optional[dict] = None,
         excite: bool = True,
+        gate: str = 'hidden',
         **kwargs,
     ) -> None:
         super().__init__(channels, num_blocks, **kwargs)
-        check_int('ratio', ratio)
         check_bool('excite', excite)
-        self.cell = DSUCell(channels, ratio=ratio) if cell is None else build_cell(cell, channels)
+        self.gate = gate
+        self.cell = build_dynamic_cell(channels, ratio, cell, gate)
         self.excite = (
             nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
             if excite
@@ -68,17 +94,23 @@ class DLALight(MRLALight):
         )
 
     def attend(
-        self, x: Tensor, value: Tensor, identity: Tensor, state: Optional[State], index: int
-    ) -> Tuple[Tensor, State]:
-        """See :meth:`LayerAttention.attend`; the state is the cell's."""
+        self, x: Tensor, value: Tensor, identity: Tensor, state: Optional[Tuple], index: int
+    ) -> Tuple[Tensor, Tuple[State, Optional[Tensor]]]:
+        """See :meth:`LayerAttention.attend`.
+
+        The state is that of the cell, and the attention output, if it is read.
+        """
+        context, attended = (None, None) if state is None else state
         pooled = global_avg_pool(x)
-        state = self.cell(pooled, state)
-        gate, _ = self.cell(global_avg_pool(identity), state)
+        context = self.cell(pooled, context)
+        earlier = self.layer_before(identity, attended)
+        gate = renewing_gate(self.cell, global_avg_pool(earlier), context, self.gate)
         if self.excite is None:
-            earlier = scale_channels(identity, gate)
+            earlier = scale_channels(earlier, gate)
         else:
-            earlier = gated_sum(identity, self.excite(identity), gate)
-        return self.attentions[index](x, value, pooled, earlier), state
+            earlier = gated_sum(earlier, self.excite(earlier), gate)
+        out, attended = self.attentions[index](x, value, pooled, earlier)
+        return out, (context, attended if self.previous == 'attention' else None)
 
 
 class RenewedMemory(NamedTuple):
@@ -89,8 +121,9 @@ class RenewedMemory(NamedTuple):
             (N, C, H, W).
         keys (Tensor): The renewed keys, of shape (t, N, C).
         gains (Tensor): Factors that renew the values, of shape (t, N, C).
-        vectors (Tensor): What the cell renews, of shape (t, 2, N, C): the keys,
-            and the means of the renewed values over height and width.
+        vectors (Tensor): What the cell renews: the keys, and the means of the
+            renewed values over height and width, of shape (t, 2, N, C), or
+            those of the renewed features, of shape (t, 1, N, C).
         state (State): The state of the cell.
     """
 
@@ -110,15 +143,15 @@ class DLABase(MRLABase):
     before in that context: ``k_t = k_t * DSU(k_t, (h, c))``, ``V_t = V_t *
     DSU(GAP(V_t), (h, c))``. Later blocks start from what was renewed.
 
-    A gate scales whole channels, and so passes through the mean: of a value,
-    only the product of its gates and its mean at first are needed, and its map
-    is kept as it was.
+    A gate scales whole channels, and so passes through the mean and through the
+    depthwise convolution of values: only the product of its gates and its mean
+    at first are needed, and the map of a value is kept as it was.
 
     Source: Wang et al., `Strengthening Layer Interaction via Dynamic Layer
-    Attention <https://arxiv.org/abs/2406.13392>`_, "DLA-B", as the released
-    code has it: it renews projected keys and values (the text: features), with
-    one cell a stage. Unlike the released code, a sample's output depends on
-    that sample alone; see :class:`DLALight`.
+    Attention <https://arxiv.org/abs/2406.13392>`_, "DLA-B", by default as the
+    released code has it. Unlike there, a sample's output depends on that sample
+    alone; see :class:`DLALight`, also on the cell of the equations. The rest of
+    them, 2, 5 and 6, is ``gate='memory', renewed='features'``.
 
     Args:
         channels (int): Output channels of the blocks.
@@ -127,6 +160,12 @@ class DLABase(MRLABase):
             CIFAR networks have 4.
         cell (dict, optional): Config of a cell in place of the DSU, to which
             ``ratio`` does not apply. Defaults to None.
+        gate (str): See :class:`DLALight`. Defaults to ``'hidden'``.
+        renewed (str): What the cell renews of the blocks before: the
+            ``'projections'``, keys and values, each by a gate of its own; or
+            the ``'features'``, the outputs of the plain blocks, to which the
+            projections are then applied anew (eq. 6).
+            Defaults to ``'projections'``.
         **kwargs: See :class:`MRLABase`.
     """
 
@@ -136,26 +175,51 @@ class DLABase(MRLABase):
         num_blocks: int,
         ratio: int = 20,
         cell: Optional[dict] = None,
+        gate: str = 'hidden',
+        renewed: str = 'projections',
         **kwargs,
     ) -> None:
         super().__init__(channels, num_blocks, **kwargs)
-        check_int('ratio', ratio)
-        self.cell = DSUCell(channels, ratio=ratio) if cell is None else build_cell(cell, channels)
+        check_choice('renewed', renewed, ('projections', 'features'))
+        self.gate = gate
+        self.renewed = renewed
+        self.cell = build_dynamic_cell(channels, ratio, cell, gate)
 
     def remember(
         self, memory: Optional[RenewedMemory], pooled: Tensor, key: Tensor, value: Tensor
     ) -> RenewedMemory:
-        mean = global_avg_pool(value).to(key.dtype)
-        new, gain = torch.stack((key, mean))[None], torch.ones_like(key)[None]
+        if self.renewed == 'projections':
+            mean = global_avg_pool(value).to(key.dtype)
+            new = torch.stack((key, mean))[None]
+        else:
+            new = pooled.to(key.dtype)[None, None]
+        gain = torch.ones_like(key)[None]
         if memory is None:
             return RenewedMemory((value,), key[None], gain, new, self.cell(pooled))
         state = self.cell(pooled, memory.state)
-        gates, _ = self.cell(memory.vectors, state)
+        gates = renewing_gate(self.cell, memory.vectors, state, self.gate)
         vectors = torch.cat((memory.vectors * gates, new))
         return RenewedMemory(
             values=(*memory.values, value),
-            keys=vectors[:, 0],
-            gains=torch.cat((memory.gains * gates[:, 1], gain)),
+            keys=self.keys(vectors[:, 0], len(memory.values) + 1),
+            gains=torch.cat((memory.gains * gates[:, -1], gain)),
             vectors=vectors,
             state=state,
         )
+
+    def keys(self, renewed: Tensor, num_blocks: int) -> Tensor:
+        """The keys of what was renewed.
+
+        Args:
+            renewed (Tensor): The keys themselves, or means of features, of shape
+                (num_blocks, N, C).
+            num_blocks (int): Number of blocks so far.
+
+        Returns:
+            Tensor: Keys of shape (num_blocks, N, C).
+        """
+        if self.renewed == 'projections':
+            return renewed
+        with full_precision(renewed):
+            keys = [self.attentions[t].key(renewed[t][:, None])[:, 0] for t in range(num_blocks)]
+        return torch.stack(keys)

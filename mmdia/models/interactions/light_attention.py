@@ -1,11 +1,12 @@
 """Layer attention in its light form: a block attends to itself and the layer before."""
 
-from typing import Any, Tuple
+from typing import Any, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
+from mmdia.utils import check_choice
 
 from ..ops import gated_sum
 from ..utils import check_affine, full_precision, global_avg_pool
@@ -15,20 +16,29 @@ from .layer_attention import LayerAttention, LayerAttentionUnit
 class LightLayerAttention(LayerAttentionUnit):
     """What one block adds in MRLA-light: its own value and the layer before.
 
-    ``norm(sigmoid(q . k / sqrt(d)) * V(x) + lambda * previous)`` with a learned
-    lambda a channel; see :class:`LayerAttentionUnit` for q, k, V and d.
+    ``o = sigmoid(q . k / sqrt(d)) * V(x) + lambda * previous`` with a learned
+    lambda a channel, and ``norm(o)``; see :class:`LayerAttentionUnit` for q, k,
+    V and d.
 
     Args:
         channels (int): Number of channels C.
         *args: See :class:`LayerAttentionUnit`.
+        weighting (str): ``'sigmoid'``, or ``'softmax'``, which over a single
+            score is 1: there are no query and key then.
+            Defaults to ``'sigmoid'``.
         **kwargs: See :class:`LayerAttentionUnit`.
     """
 
-    def __init__(self, channels: int, *args, **kwargs) -> None:
+    def __init__(self, channels: int, *args, weighting: str = 'sigmoid', **kwargs) -> None:
         super().__init__(channels, *args, **kwargs)
+        self.weighting = weighting
+        if weighting == 'softmax':
+            self.query = self.key = None
         self.previous_weight = nn.Parameter(torch.randn(channels, 1, 1))
 
-    def forward(self, x: Tensor, value: Tensor, pooled: Tensor, earlier: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, value: Tensor, pooled: Tensor, earlier: Tensor
+    ) -> Tuple[Tensor, Tensor]:
         """Add attention to the output of a plain block.
 
         Args:
@@ -40,12 +50,17 @@ class LightLayerAttention(LayerAttentionUnit):
                 (N, C, H, W).
 
         Returns:
-            Tensor: Output of the block, of shape (N, C, H, W).
+            Tuple[Tensor, Tensor]: Output of the block and the attention output
+            o, of shape (N, C, H, W) each.
         """
-        with full_precision(x):
-            weight = self.per_channel(torch.sigmoid(self.scores(*self.query_and_key(pooled))))
         earlier = self.previous_weight.to(x.dtype) * earlier
-        return x + self.drop_path(self.norm(gated_sum(value, earlier, weight)))
+        if self.weighting == 'softmax':
+            attended = value + earlier
+        else:
+            with full_precision(x):
+                weight = self.per_channel(torch.sigmoid(self.scores(*self.query_and_key(pooled))))
+            attended = gated_sum(value, earlier, weight)
+        return x + self.drop_path(self.norm(attended)), attended
 
 
 @MODELS.register_module()
@@ -57,28 +72,66 @@ class MRLALight(LayerAttention):
     negative.
 
     Source: Fang et al., `Cross-Layer Retrospective Retrieving via Layer
-    Attention <https://arxiv.org/abs/2302.03985>`_, section "MRLA-light", as
-    the released code has it: the shortcut stands for the attention output of
-    the block before, one sigmoid for the softmax over a single score.
+    Attention <https://arxiv.org/abs/2302.03985>`_, section "MRLA-light". By
+    default as the released code has it: the shortcut stands for the attention
+    output of the block before, one sigmoid for the softmax over a single score.
+    ``previous='attention', weighting='softmax'`` are the equations.
 
     Args:
         channels (int): Output channels of the blocks.
         num_blocks (int): Number of blocks.
+        previous (str): What stands for the layer before: the ``'shortcut'``, or
+            the ``'attention'`` output of the block before, which is zero before
+            the first block. Defaults to ``'shortcut'``.
+        weighting (str): What weighs a block's own value: the ``'sigmoid'`` of
+            its score, or the ``'softmax'``, which is 1.
+            Defaults to ``'sigmoid'``.
         **kwargs: See :class:`LayerAttention`.
 
     Raises:
-        ValueError: If ``identity_init`` is asked for and the norm has no
-            weights.
+        ValueError: If ``previous`` or ``weighting`` is not allowed, or
+            ``identity_init`` is asked for and the norm has no weights.
     """
 
+    def __init__(
+        self,
+        channels: int,
+        num_blocks: int,
+        previous: str = 'shortcut',
+        weighting: str = 'sigmoid',
+        **kwargs,
+    ) -> None:
+        check_choice('previous', previous, ('shortcut', 'attention'))
+        check_choice('weighting', weighting, ('sigmoid', 'softmax'))
+        self.previous = previous
+        self.weighting = weighting
+        super().__init__(channels, num_blocks, **kwargs)
+
     def build_unit(self, *args) -> LayerAttentionUnit:
-        return LightLayerAttention(*args)
+        return LightLayerAttention(*args, weighting=self.weighting)
+
+    def layer_before(self, identity: Tensor, attended: Optional[Tensor]) -> Tensor:
+        """What stands for the layer before.
+
+        Args:
+            identity (Tensor): Shortcut of the block, of shape (N, C, H, W).
+            attended (Tensor, optional): Attention output of the block before,
+                of the same shape; None before the first block.
+
+        Returns:
+            Tensor: A map of the same shape.
+        """
+        if self.previous == 'shortcut':
+            return identity
+        return torch.zeros_like(identity) if attended is None else attended
 
     def attend(
         self, x: Tensor, value: Tensor, identity: Tensor, state: Any, index: int
     ) -> Tuple[Tensor, Any]:
-        """See :meth:`LayerAttention.attend`; there is no state."""
-        return self.attentions[index](x, value, global_avg_pool(x), identity), state
+        """See :meth:`LayerAttention.attend`; the state is the attention output, if it is read."""
+        earlier = self.layer_before(identity, state)
+        out, attended = self.attentions[index](x, value, global_avg_pool(x), earlier)
+        return out, attended if self.previous == 'attention' else None
 
     def init_identity(self) -> None:
         """Zero the norms' weights, so that the attention adds nothing."""

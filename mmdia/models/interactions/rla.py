@@ -61,8 +61,8 @@ class RLA(GatedInteraction):
     network, nor with MRLA, multi-head recurrent layer attention.
 
     Source: `Recurrent Layer Attention Network
-    <https://openreview.net/forum?id=Bke5aJBKvH>`_ (ICLR 2020 submission), eq.
-    1 to 5; the variants: section 3.2. The paper has no code. Its parameter
+    <https://openreview.net/forum?id=Bke5aJBKvH>`_ (ICLR 2020 submission,
+    withdrawn), eq. 1 to 5; the variants: section 3.2. The paper has no code. Its parameter
     counts settle that W1 and W2 are per block and have biases. Open in the
     text, and arguments here: the gate scales the branch before the sum, as in
     SE-ResNet (``position``); pooled features are averaged or repeated along the

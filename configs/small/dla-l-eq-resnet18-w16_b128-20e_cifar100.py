@@ -1,0 +1,16 @@
+# DLA-L as the equations of its paper say, but for one cell a stage.
+_base_ = 'resnet18-w16_b128-20e_cifar100.py'
+
+model = dict(
+    backbone=dict(
+        interaction=dict(
+            type='mmdia.DLALight',
+            cell=dict(type='mmdia.DSUCell', ratio=4, fusion='concat', initial_memory='random'),
+            excite=False,
+            gate='memory',
+            previous='attention',
+            weighting='softmax',
+            head_channels=16,
+        )
+    )
+)
