@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from mmdia.registry import MODELS
 from mmdia.utils import check_bool, check_int
 
-from ..cells import DSUCell, State, build_cell
+from ..cells import DSUCell, State, build_cell, record_state
 from ..ops import gated_sum
-from ..utils import global_avg_pool, scale_channels
+from ..utils import global_avg_pool, record, scale_channels
 from .full_attention import MRLABase
 from .light_attention import MRLALight
 
@@ -74,6 +74,8 @@ class DLALight(MRLALight):
         pooled = global_avg_pool(x)
         state = self.cell(pooled, state)
         gate, _ = self.cell(global_avg_pool(identity), state)
+        record_state(state)
+        record('shortcut_gate', gate)
         if self.excite is None:
             earlier = scale_channels(identity, gate)
         else:
@@ -148,14 +150,19 @@ class DLABase(MRLABase):
         mean = global_avg_pool(value).to(key.dtype)
         new, gain = torch.stack((key, mean))[None], torch.ones_like(key)[None]
         if memory is None:
-            return RenewedMemory((value,), key[None], gain, new, self.cell(pooled))
+            state = self.cell(pooled)
+            record_state(state)
+            return RenewedMemory((value,), key[None], gain, new, state)
         state = self.cell(pooled, memory.state)
+        record_state(state)
         gates, _ = self.cell(memory.vectors, state)
+        of_values = gates[:, 1]
+        record('renewal', of_values, dim=1)
         vectors = torch.cat((memory.vectors * gates, new))
         return RenewedMemory(
             values=(*memory.values, value),
             keys=vectors[:, 0],
-            gains=torch.cat((memory.gains * gates[:, 1], gain)),
+            gains=torch.cat((memory.gains * of_values, gain)),
             vectors=vectors,
             state=state,
         )

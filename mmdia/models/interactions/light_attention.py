@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmdia.registry import MODELS
 
 from ..ops import gated_sum
-from ..utils import check_affine, full_precision, global_avg_pool
+from ..utils import check_affine, full_precision, global_avg_pool, record
 from .layer_attention import LayerAttention, LayerAttentionUnit
 
 
@@ -43,7 +43,9 @@ class LightLayerAttention(LayerAttentionUnit):
             Tensor: Output of the block, of shape (N, C, H, W).
         """
         with full_precision(x):
-            weight = self.per_channel(torch.sigmoid(self.scores(*self.query_and_key(pooled))))
+            score = torch.sigmoid(self.scores(*self.query_and_key(pooled)))
+            weight = self.per_channel(score)
+        record('own_score', score)
         earlier = self.previous_weight.to(x.dtype) * earlier
         return x + self.drop_path(self.norm(gated_sum(value, earlier, weight)))
 
