@@ -1,9 +1,14 @@
-"""The gates of all channels as a heat map."""
+"""Gates, and other values, of all blocks in one picture."""
 
 from typing import Mapping
 
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor
+
+from .style import SEQUENTIAL, new_figure
+
+BINS = 40
 
 
 def plot_gates(gates: Mapping[str, Tensor]) -> Figure:
@@ -30,4 +35,35 @@ def plot_gates(gates: Mapping[str, Tensor]) -> Figure:
         panel.set_yticks([(block + 0.5) * rows - 0.5 for block in range(blocks)], range(blocks))
         panel.set(title=name, xlabel='channel', ylabel='block')
     figure.colorbar(image, ax=panels, label='gate')
+    return figure
+
+
+def plot_histograms(name: str, values: Mapping[str, Tensor]) -> Figure:
+    """Draw the distribution of a value in every block, as a heat map: a row a block.
+
+    Args:
+        name (str): What the value is.
+        values (Mapping[str, Tensor]): The values of each block, of any shape.
+
+    Returns:
+        Figure: The figure.
+    """
+    low = min(float(block.min()) for block in values.values())
+    high = max(float(block.max()) for block in values.values())
+    high = high if high > low else low + 1
+    rows = [
+        torch.histc(block.float(), BINS, low, high) / block.numel() for block in values.values()
+    ]
+    figure, panels = new_figure(1, 1, 5, max(2.5, 0.2 * len(rows) + 1))
+    (panel,) = panels[0]
+    image = panel.imshow(
+        torch.stack(rows),
+        cmap=SEQUENTIAL,
+        aspect='auto',
+        extent=(low, high, len(rows) - 0.5, -0.5),
+        interpolation='nearest',
+    )
+    panel.set_yticks(range(len(rows)), values, fontsize='small')
+    panel.set(xlabel=name, ylabel='block')
+    figure.colorbar(image, ax=panel, label=f'share in 1/{BINS} of the range')
     return figure

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from mmpretrain.models import ImageClassifier
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmdia.models.backbones.stage import Stage
@@ -46,7 +46,7 @@ def block_outputs(model: nn.Module) -> Mapping[str, nn.Module]:
 
 
 def grad_cam(
-    model: ImageClassifier,
+    model: BaseModel,
     image: Tensor,
     category: Optional[int] = None,
     blocks: Optional[Sequence[str]] = None,
@@ -58,7 +58,7 @@ def grad_cam(
     package ``grad-cam``.
 
     Args:
-        model (ImageClassifier): A classifier with a backbone of this package,
+        model (BaseModel): A classifier of MMPretrain with a backbone of this package,
             which is set to evaluation.
         image (Tensor): A preprocessed image of shape (1, 3, H, W).
         category (int, optional): The class whose score is explained. Defaults

@@ -6,10 +6,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .style import color, new_figure
+from .style import LINES, add_legend, color, new_figure
 
 DECADES = (-16, 4)
 BINS_A_DECADE = 5
+LEAST_DENSITY = 1e-3  # what is drawn
 
 
 class Magnitudes:
@@ -75,20 +76,20 @@ def plot_gradients(models: Mapping[str, Mapping[str, Magnitudes]]) -> Figure:
             stages.setdefault(stage, []).append(label)
     figure, panels = new_figure(1, len(stages), 3.2, 2.9)
     centers = 10 ** ((Magnitudes.EDGES[1:] + Magnitudes.EDGES[:-1]) / 2)
-    known = np.sum([m.counts for ms in models.values() for m in ms.values()], axis=0).nonzero()[0]
+    everything = [each for magnitudes in models.values() for each in magnitudes.values()]
+    shown = np.max([each.density for each in everything], axis=0) >= LEAST_DENSITY
     for panel, stage in zip(panels[0], stages, strict=True):
         for number, (label, magnitudes) in enumerate(models.items()):
             if stage in magnitudes:
                 density = magnitudes[stage].density
-                style = dict(color=color(number), linewidth=1.5, label=label)
-                panel.plot(centers, density, **style, linestyle=('-', '--', '-.', ':')[number % 4])
-                panel.fill_between(centers, density, color=color(number), alpha=0.12)
+                line = LINES[number % len(LINES)]
+                panel.plot(centers, density, line, color=color(number), linewidth=1.6, label=label)
         panel.set_xscale('log')
-        if len(known):
-            panel.set_xlim(centers[known[0]], centers[known[-1]])
+        if shown.any():
+            panel.set_xlim(centers[shown].min(), centers[shown].max())
         panel.set_ylim(bottom=0)
         panel.set(title=stage, xlabel='|∂L / ∂output|')
         panel.grid(alpha=0.3)
     panels[0, 0].set_ylabel('share per decade')
-    panels[0, -1].legend(fontsize='small')
+    add_legend(figure, panels[0, 0])
     return figure

@@ -8,12 +8,14 @@ from types import ModuleType
 from typing import Any, Iterable, List, Sequence, Union
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, "Color Universal Design".
 COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
 # Monotonous in lightness, so that they survive a printer and colour blindness.
 SEQUENTIAL, DIVERGING = 'cividis', 'PuOr'
+LINES = ('-', '--', '-.', ':')
 SUFFIXES = ('.png', '.pdf', '.svg')
 
 
@@ -35,7 +37,14 @@ def new_figure(rows: int, columns: int, width: float, height: float) -> tuple:
         tuple: The figure, and its panels as an array (rows, columns).
     """
     figure = Figure(figsize=(width * columns, height * rows), layout='constrained')
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    with rc_context({'axes.titlesize': 'medium'}):
+        return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def add_legend(figure: Figure, panel: Axes) -> None:
+    """Name what is in all panels below them, by the entries of one panel."""
+    entries = panel.get_legend_handles_labels()
+    figure.legend(*entries, loc='outside lower center', ncols=len(entries[1]), fontsize='small')
 
 
 def save_figure(
