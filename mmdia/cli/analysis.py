@@ -118,14 +118,19 @@ def check_arguments(parser: ArgumentParser, args: Namespace) -> None:
         value = getattr(args, name, None)
         if value is not None and value < least:
             parser.error(f'--{name.replace("_", "-")} must be at least {least}, got {value}')
-    number = 1 + len(getattr(args, 'beside', ()))
-    if getattr(args, 'labels', None) and len(set(args.labels)) != number:
-        parser.error(f'--labels needs {number} different labels, got {" ".join(args.labels)}')
+    if hasattr(args, 'beside'):
+        check_labels(parser, args.labels, 1 + len(args.beside))
     if hasattr(args, 'device'):
         try:
             torch.empty(0, device=args.device)
         except (RuntimeError, AssertionError) as error:
             parser.error(f'--device {args.device} cannot be used: {error}')
+
+
+def check_labels(parser: ArgumentParser, labels: Optional[List[str]], number: int) -> None:
+    """Stop unless labels, where there are any, are of this number and differ."""
+    if labels is not None and not len(labels) == len(set(labels)) == number:
+        parser.error(f'--labels needs {number} different labels, got {" ".join(labels)}')
 
 
 def labels_of(pairs: List[List[str]]) -> List[str]:

@@ -73,7 +73,7 @@ def plot_layer_curves(models: Mapping[str, LayerValues]) -> Figure:
     longest = max(len(model.blocks) for model in models.values())
     figure, panels = new_figure(1, len(models), max(3.6, 0.16 * longest), 2.9)
     for panel, (label, model) in zip(panels[0], models.items(), strict=True):
-        deviation, mean = torch.std_mean(model.values, 0, correction=0)
+        deviation, mean = (part.numpy() for part in torch.std_mean(model.values, 0, correction=0))
         blocks = np.arange(1, len(mean) + 1)
         panel.errorbar(
             blocks, mean, deviation, fmt='o-', color=color(0), markersize=4, capsize=2, linewidth=1

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Optional, Sequence
 
-from mmdia.cli.analysis import add_out_argument, check_arguments
+from mmdia.cli.analysis import add_out_argument, check_arguments, check_labels
 from mmdia.results.records import read_progress
 from mmdia.visualization import plot_runs
 from mmdia.visualization.style import save_figure
@@ -23,9 +23,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
     if args.labels is None:
         names = [Path(folder).resolve().name for folder in args.work_dirs]
         args.labels = names if len(set(names)) == len(names) else list(map(str, args.work_dirs))
-    if not len(args.work_dirs) == len(set(args.labels)) == len(args.labels):
-        number = len(args.work_dirs)
-        parser.error(f'--labels needs {number} different labels, got {" ".join(args.labels)}')
+    check_labels(parser, args.labels, len(args.work_dirs))
     check_arguments(parser, args)
     return args
 

@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from mmdia.registry import HOOKS
-from mmdia.utils import check_bool, check_int
+from mmdia.utils import check_bool, check_int, check_type
 
 PREFIX = 'attention'
 SAMPLES = 64  # of which histograms are made
@@ -50,6 +50,7 @@ class AttentionHook(Hook):
         histograms: bool = True,
     ) -> None:
         check_int('interval', interval, maximum=2**31)
+        check_type('names', names, list, tuple, type(None))
         check_bool('histograms', histograms)
         self.interval, self.names, self.histograms = interval, names, histograms
         self.recorder = None
