@@ -80,7 +80,7 @@ setup(
     package_data={'mmdia.checkpoints': ['index.yml', 'weights/*.pth']},
     python_requires='>=3.10',
     install_requires=read_requirements('runtime.txt'),
-    extras_require={'demo': read_requirements('demo.txt'), 'dev': read_requirements('dev.txt')},
+    extras_require={name: read_requirements(f'{name}.txt') for name in ('analysis', 'demo', 'dev')},
     cmdclass={'build_py': BuildWithConfigs, 'bdist_wheel': WheelForMim},
     zip_safe=False,
 )

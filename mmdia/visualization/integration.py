@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .style import SEQUENTIAL, import_extra, new_figure
+from .style import SEQUENTIAL, import_extra, panels_of_stages
 
 
 class Integration(NamedTuple):
@@ -83,7 +83,7 @@ def gini_importance(
 
 
 def plot_integration(models: Mapping[str, Mapping[str, Integration]]) -> Figure:
-    """Draw feature integration: a row a model, a heat map a stage.
+    """Draw feature integration: a heat map a stage of each model.
 
     Args:
         models (Mapping[str, Mapping[str, Integration]]): For each model, by its
@@ -92,23 +92,21 @@ def plot_integration(models: Mapping[str, Mapping[str, Integration]]) -> Figure:
     Returns:
         Figure: The figure.
     """
-    columns = max(len(stages) for stages in models.values())
-    figure, panels = new_figure(len(models), columns, 2.9, 2.7)
-    for row, (label, stages) in zip(panels, models.items(), strict=True):
-        for panel in row[len(stages) :]:
-            panel.set_axis_off()
-        for panel, (stage, (values, _)) in zip(row, stages.items()):
-            size = len(values)
-            image = panel.imshow(
-                values,
-                cmap=SEQUENTIAL,
-                vmin=0,
-                vmax=1,
-                extent=(0.5, size + 0.5, size + 1.5, 1.5),
-                interpolation='nearest',
-            )
-            for axis in (panel.xaxis, panel.yaxis):
-                axis.get_major_locator().set_params(integer=True, nbins=6)
-            panel.set(title=f'{label}\n{stage}', xlabel='source block', ylabel='target block')
-    figure.colorbar(image, ax=panels, label='Gini importance, row maximum = 1')
+    figure, panels = panels_of_stages(models, 2.9, 2.7)
+    for panel, title, (values, _) in panels:
+        size = len(values)
+        image = panel.imshow(
+            values,
+            cmap=SEQUENTIAL,
+            vmin=0,
+            vmax=1,
+            extent=(0.5, size + 0.5, size + 1.5, 1.5),
+            interpolation='nearest',
+        )
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.get_major_locator().set_params(integer=True, nbins=6)
+        panel.set(title=title, xlabel='source block', ylabel='target block')
+    figure.colorbar(
+        image, ax=[panel for panel, *_ in panels], label='Gini importance, row maximum = 1'
+    )
     return figure

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .style import SEQUENTIAL, new_figure
+from .style import SEQUENTIAL, panels_of_stages
 
 
 class Scores(NamedTuple):
@@ -36,7 +36,7 @@ def summarize_scores(scores: Tensor) -> Scores:
 
 
 def plot_scores(models: Mapping[str, Mapping[str, List[Scores]]]) -> Figure:
-    """Draw scores, block against earlier block: a row a model, a panel a stage.
+    """Draw scores, block against earlier block: a panel a stage of each model.
 
     Source: Wang et al., `Strengthening Layer Interaction via Dynamic Layer
     Attention <https://arxiv.org/abs/2406.13392>`_, Fig. 2.
@@ -48,26 +48,22 @@ def plot_scores(models: Mapping[str, Mapping[str, List[Scores]]]) -> Figure:
     Returns:
         Figure: The figure.
     """
-    columns = max(len(stages) for stages in models.values())
-    figure, panels = new_figure(len(models), columns, 3.1, 2.8)
-    for row, (label, stages) in zip(panels, models.items(), strict=True):
-        for panel in row[len(stages) :]:
-            panel.set_axis_off()
-        for panel, (stage, blocks) in zip(row, stages.items()):
-            size = len(blocks)
-            values = np.full((size, size), np.nan)
-            for i, block in enumerate(blocks):
-                values[i, : i + 1] = block.mean
-            image = panel.imshow(
-                values,
-                cmap=SEQUENTIAL,
-                vmin=0,
-                vmax=1,
-                extent=(0.5, size + 0.5, size + 0.5, 0.5),
-                interpolation='nearest',
-            )
-            for axis in (panel.xaxis, panel.yaxis):
-                axis.get_major_locator().set_params(integer=True, nbins=9)
-            panel.set(title=f'{label}\n{stage}', xlabel='attended block', ylabel='block')
-    figure.colorbar(image, ax=panels, label='attention score, mean')
+    figure, panels = panels_of_stages(models, 3.1, 2.8)
+    for panel, title, blocks in panels:
+        size = len(blocks)
+        values = np.full((size, size), np.nan)
+        for i, block in enumerate(blocks):
+            values[i, : i + 1] = block.mean
+        image = panel.imshow(
+            values,
+            cmap=SEQUENTIAL,
+            vmin=0,
+            vmax=1,
+            extent=(0.5, size + 0.5, size + 0.5, 0.5),
+            interpolation='nearest',
+        )
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.get_major_locator().set_params(integer=True, nbins=9)
+        panel.set(title=title, xlabel='attended block', ylabel='block')
+    figure.colorbar(image, ax=[panel for panel, *_ in panels], label='attention score, mean')
     return figure

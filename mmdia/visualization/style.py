@@ -5,7 +5,7 @@ from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Iterable, List, Sequence, Union
+from typing import Any, Iterable, List, Mapping, Sequence, Tuple, Union
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -39,6 +39,35 @@ def new_figure(rows: int, columns: int, width: float, height: float) -> tuple:
     figure = Figure(figsize=(width * columns, height * rows), layout='constrained')
     with rc_context({'axes.titlesize': 'medium'}):
         return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def panels_of_stages(
+    models: Mapping[str, Mapping[str, Any]], width: float, height: float
+) -> Tuple[Figure, List[Tuple[Axes, str, Any]]]:
+    """A figure with a panel for each stage of each model.
+
+    Args:
+        models (Mapping[str, Mapping[str, Any]]): For each model, by its label,
+            what is to be drawn of each stage.
+        width (float): Width of a panel in inches.
+        height (float): Its height.
+
+    Returns:
+        Tuple[Figure, List[Tuple[Axes, str, Any]]]: The figure, and for each
+        panel its axes, its title, and what is to be drawn. There is a row a
+        model; models of one stage are side by side.
+    """
+    columns = max(map(len, models.values()))
+    rows = 1 if columns == 1 else len(models)
+    figure, panels = new_figure(rows, len(models) if rows == 1 else columns, width, height)
+    used = []
+    for panel, (label, stages) in zip(panels.T if columns == 1 else panels, models.items()):
+        for axes in panel[len(stages) :]:
+            axes.set_axis_off()
+        used += [
+            (axes, f'{label}\n{name}', part) for axes, (name, part) in zip(panel, stages.items())
+        ]
+    return figure, used
 
 
 def add_legend(figure: Figure, panel: Axes) -> None:

@@ -3,15 +3,17 @@
 Takes about ten minutes of one CPU core. Networks that are trained already are not trained again.
 """
 
-import subprocess
-import sys
+import runpy
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import List
 
+import mmcv
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+
+from mmdia.datasets import DigitsDataset
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(__file__).parent
@@ -21,6 +23,7 @@ DIA = dict(type='mmdia.DIALSTM', ratio=4)
 RLA = dict(type='mmdia.RLA', context_channels=16, hidden_channels=8, ratio=2)
 MRLA = dict(type='mmdia.MRLABase', head_channels=8)
 DLA = dict(type='mmdia.DLABase', head_channels=8, ratio=4)
+DIGIT = 7  # number of the image for Grad-CAM
 NO_SKIP = dict(skip_connections=False)
 NETWORKS = {
     'plain': (32, None, {}),
@@ -42,7 +45,10 @@ def parse_args() -> Namespace:
         '--work-dir', type=Path, default=Path('work_dirs', 'gallery'), help='folder of the networks'
     )
     parser.add_argument(
-        '--out-dir', type=Path, default=ROOT / 'docs' / 'analysis', help='folder of the pictures'
+        '--out-dir',
+        type=Path,
+        default=Path('docs', 'analysis'),
+        help='folder of the pictures (default docs/analysis)',
     )
     return parser.parse_args()
 
@@ -81,30 +87,35 @@ def model(name: str, work_dir: Path) -> List[str]:
 
 
 def draw(work_dir: Path, out_dir: Path) -> None:
-    """Draw all pictures."""
+    """Draw all pictures; their numbers stay in the folder of the networks."""
 
-    def run(tool: str, names: List[str], out: str, *options: str, what: str = '') -> None:
+    def run(command: List[str], names: List[str], out: str, *options: str) -> None:
+        tool, *what = command
         first, *others = (model(name, work_dir) for name in names)
         beside = [part for pair in others for part in ('--beside', *pair)]
-        command = [sys.executable, str(TOOLS / tool), *filter(None, [what]), *first, *beside]
-        labels = [
-            '--labels',
-            *(name.replace('-', ' ') if 'skip' in name else name for name in names),
-        ]
-        subprocess.run([*command, *labels, *options, '--out', str(out_dir / out)], check=True)
+        files = ['--labels', *names, '--out', str(out_dir / out)]
+        main = runpy.run_path(str(TOOLS / tool))['main']
+        main([*what, *first, *beside, *options, *files])
+        table = (out_dir / out).with_suffix('.csv')
+        table.replace(work_dir / table.name)
 
     everything = ['--max-images', '0']
-    run('attention.py', ['RLA'], 'curve.svg', *everything, what='curve')
+    run(['attention.py', 'curve'], ['RLA'], 'curve.svg', *everything)
     by_class = ['--by', 'class', '--normalize', *everything]
-    run('attention.py', ['RLA'], 'curve-by-class.svg', *by_class, what='curve')
+    run(['attention.py', 'curve'], ['RLA'], 'curve-by-class.svg', *by_class)
     stage = ['--stages', 'layer3', *everything]
-    run('attention.py', ['MRLA-B', 'DLA-B'], 'scores.svg', *stage, what='scores')
-    trees = ['--split', 'train', '--max-images', '1000', '--trees', '50']
-    run('attention.py', ['DIA', 'SE'], 'integration.svg', *trees, what='integration')
+    run(['attention.py', 'scores'], ['MRLA-B', 'DLA-B'], 'scores.svg', *stage)
+    trees = ['--split', 'train', '--max-images', '500', '--trees', '50']
+    run(['attention.py', 'integration'], ['DIA', 'SE'], 'integration.svg', *trees)
     names = ['plain', 'SE', 'DIA']
-    run('gradients.py', names, 'gradients.svg', '--max-images', '512')
+    run(['gradients.py'], names, 'gradients.svg', '--max-images', '512')
     names = [f'{name}-no-skip' for name in names]
-    run('gradients.py', names, 'gradients-no-skip.svg', '--max-images', '512')
+    run(['gradients.py'], names, 'gradients-no-skip.svg', '--max-images', '512')
+    digit = work_dir / 'digit.png'
+    mmcv.imwrite(DigitsDataset(split='test')[DIGIT]['img'], str(digit))
+    blocks = ['--blocks', *(f'layer{stage}.{i}' for stage in (1, 2, 3) for i in (0, 2, 4))]
+    curve = ['--normalize-by', str(work_dir / 'curve.csv')]
+    run(['grad_cam.py', str(digit)], ['RLA', 'plain'], 'grad_cam.svg', *blocks, *curve)
 
 
 def main() -> None:
