@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from mmdia.models.backbones.blocks import ResidualBlock
 from mmdia.models.backbones.stage import Stage
 
 from .style import SEQUENTIAL, color, import_extra, new_figure
@@ -35,14 +36,26 @@ class BlockMaps(NamedTuple):
     gates: Optional[Tensor] = None
 
 
-def block_outputs(model: nn.Module) -> Mapping[str, nn.Module]:
-    """The modules that return the outputs of all blocks, by the names of the blocks."""
-    return {
-        f'{name}.{i}': output
-        for name, stage in model.named_modules()
-        if isinstance(stage, Stage)
-        for i, output in enumerate(stage.outputs)
-    }
+def block_modules(model: nn.Module, branches: bool) -> Mapping[str, nn.Module]:
+    """The modules that return the outputs of all blocks, by the names of the blocks.
+
+    Args:
+        model (nn.Module): A network.
+        branches (bool): Whether to take those of the residual branches instead.
+    """
+    modules = {}
+    for name, stage in model.named_modules():
+        if isinstance(stage, Stage):
+            for i, (block, output) in enumerate(zip(stage, stage.outputs)):
+                modules[f'{name}.{i}'] = last_layer(block) if branches else output
+    return modules
+
+
+def last_layer(block: ResidualBlock) -> nn.Module:
+    """The last layer of the residual branch: a norm, or a convolution where none follows."""
+    if block.normalize and not block.preactivation:
+        return getattr(block, block.norm_names[-1])
+    return getattr(block, f'conv{block.num_convs}')
 
 
 def grad_cam(
@@ -50,6 +63,7 @@ def grad_cam(
     image: Tensor,
     category: Optional[int] = None,
     blocks: Optional[Sequence[str]] = None,
+    branches: bool = False,
 ) -> BlockMaps:
     """Compute Grad-CAM at blocks of a classifier, all in one backward pass.
 
@@ -65,9 +79,13 @@ def grad_cam(
             to the one with the highest score.
         blocks (Sequence[str], optional): Names of blocks, such as
             ``'layer4.1'``. Defaults to all.
+        branches (bool): Whether to look at the residual branches of the blocks,
+            before their gates, instead of the blocks' outputs.
+            Defaults to False.
 
     Returns:
-        BlockMaps: The maps, each scaled to 0 ... 1.
+        BlockMaps: The maps, each scaled to 0 ... 1. A map of zeros says that
+        nothing there speaks for the class.
 
     Raises:
         ImportError: If the package is not installed.
@@ -75,7 +93,7 @@ def grad_cam(
     """
     package = import_extra('pytorch_grad_cam', 'grad-cam')
     targets = import_extra('pytorch_grad_cam.utils.model_targets', 'grad-cam')
-    outputs = block_outputs(model.backbone)
+    outputs = block_modules(model.backbone, branches)
     blocks = list(outputs if blocks is None else blocks)
     unknown = [block for block in blocks if block not in outputs]
     if unknown or not blocks:
@@ -140,7 +158,7 @@ def plot_grad_cam(
             panel.set_axis_off()
         row[0].imshow(image)
         name = classes[model.category] if classes else f'class {model.category}'
-        row[0].set_title(f'{label}\n{name}: {model.score:.2f}', fontsize='small')
+        row[0].set_title(f'{label}\n{name}, score {model.score:.2f}', fontsize='small')
         highest = None if model.gates is None else int(model.gates.argmax())
         for i, (panel, block, cam) in enumerate(zip(row[1:], model.blocks, model.maps)):
             panel.imshow(overlay(image, cam))

@@ -83,7 +83,7 @@ def gini_importance(
 
 
 def plot_integration(models: Mapping[str, Mapping[str, Integration]]) -> Figure:
-    """Draw feature integration: a heat map a stage of each model.
+    """Draw feature integration: a heat map a stage of each model, with R² beside each row.
 
     Args:
         models (Mapping[str, Mapping[str, Integration]]): For each model, by its
@@ -93,7 +93,7 @@ def plot_integration(models: Mapping[str, Mapping[str, Integration]]) -> Figure:
         Figure: The figure.
     """
     figure, panels = panels_of_stages(models, 2.9, 2.7)
-    for panel, title, (values, _) in panels:
+    for panel, title, (values, explained) in panels:
         size = len(values)
         image = panel.imshow(
             values,
@@ -106,6 +106,10 @@ def plot_integration(models: Mapping[str, Mapping[str, Integration]]) -> Figure:
         for axis in (panel.xaxis, panel.yaxis):
             axis.get_major_locator().set_params(integer=True, nbins=6)
         panel.set(title=title, xlabel='source block', ylabel='target block')
+        style = dict(fontsize=min(7, 90 / size), va='center', clip_on=False)
+        panel.text(size + 0.6, 1.3, 'R²', **style)
+        for row, value in enumerate(explained, 2):
+            panel.text(size + 0.6, row, f'{value:.2f}', **style)
     figure.colorbar(
         image, ax=[panel for panel, *_ in panels], label='Gini importance, row maximum = 1'
     )

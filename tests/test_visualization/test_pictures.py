@@ -180,23 +180,25 @@ def classifier():
         ).eval()
 
 
-def test_grad_cam(classifier):
+@pytest.mark.parametrize('branches', [False, True])
+def test_grad_cam(classifier, branches):
     image = torch.rand(1, 3, 32, 32)
-    result = grad_cam(classifier, image, category=3)
+    result = grad_cam(classifier, image, category=3, branches=branches)
     assert len(result.blocks) == 8 and result.maps.shape == (8, 32, 32)
     assert result.score == pytest.approx(classifier(image).softmax(1)[0, 3].item())
     assert all(p.grad is None or not p.grad.any() for p in classifier.parameters())
 
-    outputs = {}
+    maps = {}
     for name in ('layer1.0', 'layer3.1'):
         stage, number = name.split('.')
-        module = getattr(classifier.backbone, stage).outputs[int(number)]
-        module.register_forward_hook(lambda _, inputs, x, name=name: outputs.update({name: x}))
+        stage, number = getattr(classifier.backbone, stage), int(number)
+        module = stage[number].bn2 if branches else stage.outputs[number]
+        module.register_forward_hook(lambda _, inputs, x, name=name: maps.update({name: x}))
     score = classifier(image)[0, 3]
-    for name, output in outputs.items():
-        (gradient,) = torch.autograd.grad(score, output, retain_graph=True)
+    for name, x in maps.items():
+        (gradient,) = torch.autograd.grad(score, x, retain_graph=True)
         weights = gradient.mean((2, 3), keepdim=True)
-        cam = (weights * output).sum(1)[0].clamp_min(0).detach().numpy()
+        cam = (weights * x).sum(1)[0].clamp_min(0).detach().numpy()
         cam = (cam - cam.min()) / (cam.max() - cam.min() + 1e-7)  # as the package does
         expected = cv2.resize(cam, (32, 32))
         np.testing.assert_allclose(
@@ -214,7 +216,7 @@ def test_grad_cam_of_the_predicted_class(classifier):
     titles = [panel.get_title() for panel in figure.axes]
     name = 'vwxyz'[result.category]
     assert titles == [
-        f'a\n{name}: {result.score:.2f}',
+        f'a\n{name}, score {result.score:.2f}',
         'layer4.1',
         titles[2],
         'layer4.1\ngate 0.30',

@@ -113,7 +113,11 @@ def draw(work_dir: Path, out_dir: Path) -> None:
     run(['gradients.py'], names, 'gradients-no-skip.svg', '--max-images', '512')
     digit = work_dir / 'digit.png'
     mmcv.imwrite(DigitsDataset(split='test')[DIGIT]['img'], str(digit))
-    blocks = ['--blocks', *(f'layer{stage}.{i}' for stage in (1, 2, 3) for i in (0, 2, 4))]
+    blocks = [
+        '--branches',
+        '--blocks',
+        *(f'layer{stage}.{i}' for stage in (1, 2, 3) for i in (0, 2, 4)),
+    ]
     curve = ['--normalize-by', str(work_dir / 'curve.csv')]
     run(['grad_cam.py', str(digit)], ['RLA', 'plain'], 'grad_cam.svg', *blocks, *curve)
 

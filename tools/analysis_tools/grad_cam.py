@@ -36,6 +36,11 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
         help='blocks such as layer4.1, or all; by default the last one',
     )
     parser.add_argument(
+        '--branches',
+        action='store_true',
+        help='look at residual branches, before their gates, instead of the outputs of blocks',
+    )
+    parser.add_argument(
         '--category', type=int, help='class that is explained; by default the predicted one'
     )
     parser.add_argument(
@@ -100,7 +105,7 @@ def explain(subject: Subject, args: Namespace) -> Tuple[np.ndarray, BlockMaps]:
     chosen = args.blocks or blocks[-1:]
     chosen = blocks if chosen == ['all'] else chosen
     try:
-        result = grad_cam(subject.model, inputs, args.category, chosen)
+        result = grad_cam(subject.model, inputs, args.category, chosen, args.branches)
     except (ImportError, ValueError) as error:
         raise SystemExit(f'{subject.label}: {error}') from error
     gates = layer_gates(subject, inputs)
