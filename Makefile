@@ -17,7 +17,7 @@ APT := build-essential python3-dev python3-venv
 CAN_COMPILE := command -v g++ >/dev/null && $(PYTHON) -c \
 	'import os, sysconfig as s; open(os.path.join(s.get_path("include"), "Python.h"))' 2>/dev/null
 CLASSIC := mmcv mmcv-lite mmdet mmengine mmengine-lite mmpretrain
-EXTRAS := .[demo,dev,export]
+EXTRAS := .[analysis,demo,dev,export]
 # $(call timed,what,command): say what happens and how long it took.
 timed = @echo "==> $(1)"; start=$$(date +%s); { $(2); } && \
 	echo "    done in $$(($$(date +%s) - start)) s"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mmdia.results.models import read_models, read_sources
 from mmdia.results.report import main_metrics, render
-from mmdia.visualization import plot_curves, plot_gates, read_scalars, record_gates
+from mmdia.visualization import Recorder, plot_curves, plot_gates, read_scalars
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'demo'
 PICTURES = ('curves.png', 'gates.png', 'detections.png')
@@ -98,20 +98,23 @@ def train_and_test(task: Task, args: Namespace) -> Tuple[Runner, Result]:
     return runner, Result(task, score, promised, seconds, scalars)
 
 
+@torch.no_grad()
 def gates_of_classes(runner: Runner) -> Dict[str, Tensor]:
     """The mean gates over the test images of each class: (blocks, classes, C) a stage."""
-    model = runner.model.eval()
-    parts, labels = [], []
-    for batch in runner.test_dataloader:
-        data = model.data_preprocessor(batch)
-        parts.append(record_gates(model.backbone, data['inputs']))
-        labels += [sample.gt_label.item() for sample in data['data_samples']]
+    model, labels = runner.model.eval(), []
+    with Recorder(model.backbone, ['gate']) as recorder:
+        for batch in runner.test_dataloader:
+            data = model.data_preprocessor(batch)
+            model.backbone(data['inputs'])
+            labels += [sample.gt_label.item() for sample in data['data_samples']]
     labels = torch.tensor(labels)
-    gates = {stage: torch.cat([part[stage] for part in parts], dim=1) for stage in parts[0]}
-    return {
-        stage: torch.stack([gate[:, labels == label].mean(1) for label in labels.unique()], dim=1)
-        for stage, gate in gates.items()
-    }
+    means = {}
+    for stage, records in recorder.by_stage('gate').items():
+        gates = torch.stack([record.samples for record in records])
+        means[stage] = torch.stack(
+            [gates[:, labels == label].mean(1) for label in labels.unique()], dim=1
+        )
+    return means
 
 
 def draw_detections(runner: Runner, columns: int = 4, zoom: int = 3) -> np.ndarray:

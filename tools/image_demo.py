@@ -16,8 +16,7 @@ from mmengine.registry import init_default_scope
 
 from mmdia.checkpoints.loader import PREFIX
 from mmdia.cli.command_line import add_trust_argument, load_config, protect
-from mmdia.cli.weights import check_weights
-from mmdia.models.utils import read_checkpoint
+from mmdia.cli.weights import check_weights, read_weights
 from mmdia.utils.configs import is_detection, scope_of
 
 IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp')
@@ -72,16 +71,6 @@ def find_inputs(inputs: str) -> List[str]:
         if Path(image).suffix.lower() not in VIDEOS and not cv2.haveImageReader(image):
             raise SystemExit(f'image {image} cannot be read')
     return found
-
-
-def read_weights(checkpoint: str) -> dict:
-    """The weights of a checkpoint by their names."""
-    try:
-        content = read_checkpoint(checkpoint)
-    except (OSError, ValueError) as error:
-        raise SystemExit(str(error)) from error
-    state = content.get('state_dict', content)
-    return {key.removeprefix('module.'): value for key, value in state.items()}
 
 
 def draw_video(video: str, out_dir: str, draw: Callable) -> None:

@@ -137,8 +137,15 @@ def resume_or_stop(runner: Runner, checkpoint: str) -> None:
     runner._load_from, runner._resume = checkpoint, True
 
 
+# States of PyTorch's optimizers that have the shape of their parameter.
+LIKE_PARAMETERS = {'momentum_buffer', 'exp_avg', 'exp_avg_sq', 'square_avg'}
+
+
 def check_optimizers(runner: Runner) -> None:
-    """Raise an error unless optimizers have all of their options; states may bring others."""
+    """Raise an error unless optimizers have all of their options, and states of their parameters.
+
+    States may bring other options. They know parameters by their order alone.
+    """
     wrapper = runner.optim_wrapper
     wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
     for optimizer in (wrapper.optimizer for wrapper in wrappers):
@@ -148,6 +155,13 @@ def check_optimizers(runner: Runner) -> None:
         if missing:
             kind = type(optimizer).__name__
             raise ValueError(f'no {", ".join(sorted(missing))}, which {kind} needs')
+        for parameter, state in optimizer.state.items():
+            for name in LIKE_PARAMETERS & state.keys():
+                if state[name] is not None and state[name].shape != parameter.shape:
+                    raise ValueError(
+                        f'{name} of shape {tuple(state[name].shape)} for a parameter of shape '
+                        f'{tuple(parameter.shape)}: the parameters had another order'
+                    )
 
 
 def is_intact(path: Path) -> bool:

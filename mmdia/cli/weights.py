@@ -1,11 +1,27 @@
 """Whether the weights of a checkpoint are those of a model."""
 
 from functools import partial
-from typing import Any, Mapping
+from typing import Any, Dict, Mapping
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
+
+from mmdia.models.utils import read_checkpoint
+
+
+def read_weights(checkpoint: str) -> Dict[str, Any]:
+    """The weights of a checkpoint by their names.
+
+    Raises:
+        SystemExit: If it cannot be read.
+    """
+    try:
+        content = read_checkpoint(checkpoint)
+    except (OSError, ValueError) as error:
+        raise SystemExit(str(error)) from error
+    state = content.get('state_dict', content)
+    return {key.removeprefix('module.'): value for key, value in state.items()}
 
 
 def check_weights(

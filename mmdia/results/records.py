@@ -62,6 +62,8 @@ def read_progress(work_dir: Union[str, Path]) -> dict:
         loss = None
         for scalars in read_lines(path):
             step = scalars.pop('step')
+            if all(name.startswith('attention/') for name in scalars):
+                continue  # of mmdia.AttentionHook
             if 'loss' in scalars:
                 loss = scalars['loss']
                 progress.update(epoch=scalars.get('epoch', 0), iter=step)

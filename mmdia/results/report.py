@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-from itertools import cycle
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
@@ -11,6 +10,8 @@ import jinja2
 import matplotlib
 from matplotlib.figure import Figure
 from mmengine.config import Config
+
+from mmdia.visualization.style import color
 
 from .comparison import METRICS
 from .models import COLUMNS, Model
@@ -26,8 +27,6 @@ CIRCUMSTANCES = (
     'env_cfg',
     'visualizer',
 )
-# Okabe and Ito's colours, which colour-blind people tell apart, without black and yellow.
-COLORS = ('#0072B2', '#E69F00', '#009E73', '#D55E00', '#CC79A7', '#56B4E9')
 MIME = {'.png': 'image/png', '.jpg': 'image/jpeg', '.svg': 'image/svg+xml'}
 
 
@@ -98,14 +97,15 @@ def curves(models: Sequence[Model], metric: str) -> Dict[str, Figure]:
     for title in ('training loss', metric):
         figure = Figure(figsize=(5, 3.2), layout='constrained')
         panel = figure.subplots()
-        for color, model in zip(cycle(COLORS), models):
+        for place, model in enumerate(models):
             for number, record in enumerate(model.records):
                 values = record['losses'] if title != metric else record['metrics'].get(scalar, [])
                 points = [(s, v) for s, v in zip(record['steps'], values) if v is not None]
                 steps = [step for step, _ in points]
                 drawn = [v if title != metric else figure_of(v) for _, v in points]
                 label = model.name if number == 0 else None
-                panel.plot(steps, drawn, color=color, label=label, marker='.', linewidth=1)
+                style = dict(color=color(place), marker='.', linewidth=1)
+                panel.plot(steps, drawn, label=label, **style)
         by_epoch = 'max_epochs' in models[0].config.get('train_cfg', {})
         panel.set(xlabel='epoch' if by_epoch else 'iteration', ylabel=title)
         panel.xaxis.get_major_locator().set_params(integer=True)

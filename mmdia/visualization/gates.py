@@ -1,63 +1,14 @@
-"""The channel gates of recurrent cells: what they are, and how they look."""
+"""Gates, and other values, of all blocks in one picture."""
 
-from contextlib import ExitStack
-from typing import Dict, Mapping
+from typing import Mapping
 
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmdia.models import RecurrentGate
+from .style import SEQUENTIAL, new_figure
 
-
-@torch.no_grad()
-def record_gates(model: nn.Module, inputs: Tensor) -> Dict[str, Tensor]:
-    """Run a model once and return the gates of all blocks.
-
-    A gate multiplies a channel of the residual branch of a block. The model
-    runs in the mode that it is in, without gradients: set it to evaluation, or
-    its batch norms take the inputs into their statistics.
-
-    Args:
-        model (nn.Module): A backbone with DIA-LSTM, or another
-            :class:`~mmdia.models.RecurrentGate`, or a model that has one.
-        inputs (Tensor): What ``model`` takes, such as preprocessed images of
-            shape (N, 3, H, W).
-
-    Returns:
-        Dict[str, Tensor]: For each stage, by the name of its module, the gates
-        of its blocks, of shape (blocks, N, C), float32 on the CPU.
-
-    Raises:
-        ValueError: If no stage of the model has such gates.
-
-    Example:
-        >>> import torch
-        >>> from mmdia.models import DIAResNet
-        >>> from mmdia.visualization import record_gates
-        >>> gates = record_gates(DIAResNet(18).eval(), torch.rand(2, 3, 64, 64))
-        >>> tuple(gates['layer4'].shape)
-        (2, 2, 512)
-    """
-    gates = {}
-
-    def record(stage, interaction, output):
-        _, (hidden, *_) = output
-        gate = interaction.gate_scale * hidden
-        gates.setdefault(stage, []).append(gate.float().cpu())
-
-    with ExitStack() as hooks:
-        for name, module in model.named_modules():
-            if isinstance(module, RecurrentGate):
-                stage = name.removesuffix('.interaction')
-                hook = module.register_forward_hook(
-                    lambda module, _, output, stage=stage: record(stage, module, output)
-                )
-                hooks.callback(hook.remove)
-        model(inputs)
-    if not gates:
-        raise ValueError(f'no stage of the {type(model).__name__} has a recurrent gate')
-    return {stage: torch.stack(blocks) for stage, blocks in gates.items()}
+BINS = 40
 
 
 def plot_gates(gates: Mapping[str, Tensor]) -> Figure:
@@ -65,8 +16,8 @@ def plot_gates(gates: Mapping[str, Tensor]) -> Figure:
 
     Args:
         gates (Mapping[str, Tensor]): For each stage, the gates of its blocks,
-            of shape (blocks, rows, C): those of :func:`record_gates`, or means
-            of them over the images of each class.
+            of shape (blocks, rows, C): one row a sample, or the means over the
+            images of each class. See :class:`Recorder`.
 
     Returns:
         Figure: The figure; ``figure.savefig(path)`` writes it.
@@ -84,4 +35,35 @@ def plot_gates(gates: Mapping[str, Tensor]) -> Figure:
         panel.set_yticks([(block + 0.5) * rows - 0.5 for block in range(blocks)], range(blocks))
         panel.set(title=name, xlabel='channel', ylabel='block')
     figure.colorbar(image, ax=panels, label='gate')
+    return figure
+
+
+def plot_histograms(name: str, values: Mapping[str, Tensor]) -> Figure:
+    """Draw the distribution of a value in every block, as a heat map: a row a block.
+
+    Args:
+        name (str): What the value is.
+        values (Mapping[str, Tensor]): The values of each block, of any shape.
+
+    Returns:
+        Figure: The figure.
+    """
+    low = min(float(block.min()) for block in values.values())
+    high = max(float(block.max()) for block in values.values())
+    high = high if high > low else low + 1
+    rows = [
+        torch.histc(block.float(), BINS, low, high) / block.numel() for block in values.values()
+    ]
+    figure, panels = new_figure(1, 1, 5, max(2.5, 0.2 * len(rows) + 1))
+    (panel,) = panels[0]
+    image = panel.imshow(
+        torch.stack(rows),
+        cmap=SEQUENTIAL,
+        aspect='auto',
+        extent=(low, high, len(rows) - 0.5, -0.5),
+        interpolation='nearest',
+    )
+    panel.set_yticks(range(len(rows)), values, fontsize='small')
+    panel.set(xlabel=name, ylabel='block')
+    figure.colorbar(image, ax=panel, label=f'share in 1/{BINS} of the range')
     return figure

@@ -257,3 +257,18 @@ def test_other_groups_of_parameters_are_refused(tmp_path):
     torch.save(content, path)
     with pytest.raises(SystemExit, match=r'epoch_3\.pth cannot be .* different number of .*groups'):
         training.run()
+
+
+def test_another_order_of_parameters_is_refused(tmp_path):
+    training = ToyTraining(tmp_path)
+    training.optimizer = dict(type='SGD', lr=0.01, momentum=0.9)
+    training.interrupt_at(1)
+    with pytest.raises(SystemExit, match='143'):
+        training.run()
+    path = tmp_path / 'interrupted.pth'
+    content = torch.load(path, weights_only=False)
+    state = content['optimizer']['state']
+    state[0], state[1] = state[1], state[0]
+    torch.save(content, path)
+    with pytest.raises(SystemExit, match=r'momentum_buffer of shape \(1,\) .* had another order'):
+        training.run()

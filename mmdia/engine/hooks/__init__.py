@@ -1,3 +1,4 @@
+from .attention import AttentionHook
 from .channels_last import ChannelsLastHook
 from .checkpoint import DurableCheckpointHook
 from .compile import CompileBackboneHook
@@ -5,6 +6,7 @@ from .heads import SinglePrecisionHeadsHook
 from .interruption import InterruptionHook
 
 __all__ = [
+    'AttentionHook',
     'ChannelsLastHook',
     'CompileBackboneHook',
     'DurableCheckpointHook',

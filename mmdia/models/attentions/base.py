@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mmdia.utils import check_init_cfg, check_int, check_layer_cfg
 
-from ..utils import full_precision, like_parameters, scale_channels
+from ..utils import full_precision, like_parameters, record, scale_channels
 
 
 class Attention(BaseModule):
@@ -101,6 +101,7 @@ class ChannelAttention(Attention):
     def forward(self, x: Tensor, index: int = 0) -> Tensor:
         with full_precision(x):
             gate = self.gate(x, index)
+        record('gate', gate)
         return scale_channels(x, gate)
 
 

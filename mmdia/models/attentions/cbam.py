@@ -13,6 +13,7 @@ from ..utils import (
     check_kernel_size,
     full_precision,
     global_avg_pool,
+    record,
     reduce_channels,
     scale_channels,
     single_or_double,
@@ -81,8 +82,12 @@ class CBAM(Attention):
 
     def forward(self, x: Tensor, index: int = 0) -> Tensor:
         with full_precision(x):
-            x = scale_channels(x, self.channel_gate(x))
-            return x * self.spatial_gate(x).to(x.dtype)
+            gate = self.channel_gate(x)
+            record('gate', gate)
+            x = scale_channels(x, gate)
+            gate = self.spatial_gate(x)
+            record('spatial_gate', gate)
+            return x * gate.to(x.dtype)
 
     def zero_gate(self) -> float:
         zero_parameters(self.mlp[-1])

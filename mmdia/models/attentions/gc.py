@@ -2,14 +2,40 @@
 
 from typing import Optional, Sequence, Union
 
+import torch
 from mmcv.cnn import ContextBlock
 from torch import Tensor
 
 from mmdia.registry import MODELS
 from mmdia.utils import check_choice, check_choices
 
-from ..utils import reduce_channels
+from ..utils import record, reduce_channels
 from .base import Attention, zero_parameters
+
+
+class RecordedContextBlock(ContextBlock):
+    """MMCV's block, which shows its weights, its gate and what it adds."""
+
+    def spatial_pool(self, x: Tensor) -> Tensor:
+        """The context of a map (N, C, H, W), of shape (N, C, 1, 1)."""
+        if self.pooling_type == 'avg':
+            return self.avg_pool(x)
+        weight = self.softmax(self.conv_mask(x).flatten(2))
+        record('spatial_weight', weight.unflatten(2, x.shape[2:]))
+        return torch.matmul(x.flatten(2)[:, None], weight[..., None]).flatten(1)[..., None, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add the context of a map (N, C, H, W) to it, multiply it by the gate, or both."""
+        context = self.spatial_pool(x)
+        if self.channel_mul_conv is not None:
+            gate = torch.sigmoid(self.channel_mul_conv(context))
+            record('gate', gate.flatten(1))
+            x = x * gate
+        if self.channel_add_conv is not None:
+            added = self.channel_add_conv(context)
+            record('added', added.flatten(1))
+            x = x + added
+        return x
 
 
 @MODELS.register_module()
@@ -59,7 +85,7 @@ class GC(Attention):
         check_choices('fusion_types', fusion_types, ('channel_add', 'channel_mul'))
         # The half makes up for MMCV's rounding down of a product of floats.
         ratio = (reduce_channels(in_channels, ratio) + 0.5) / in_channels
-        self.block = ContextBlock(in_channels, ratio, pooling_type, tuple(fusion_types))
+        self.block = RecordedContextBlock(in_channels, ratio, pooling_type, tuple(fusion_types))
 
     def forward(self, x: Tensor, index: int = 0) -> Tensor:
         return self.block(x).to(x.dtype)

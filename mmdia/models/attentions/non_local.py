@@ -8,14 +8,23 @@ from torch import Tensor, nn
 from mmdia.registry import MODELS
 from mmdia.utils import check_bool, check_choice
 
-from ..utils import reduce_channels
+from ..utils import record, reduce_channels
 from .base import Attention, zero_parameters
 
 MODES = ('embedded_gaussian', 'gaussian', 'dot_product', 'concatenation')
 
 
+def recorded(weights: Tensor) -> Tensor:
+    """Show weights of pairs of positions, and return them."""
+    record('pair_weight', weights)
+    return weights
+
+
 class NonLocalBlock(NonLocal2d):
-    """MMCV's block, which fails to initialize ``sub_sample``, and to train ``'concatenation'``."""
+    """MMCV's block, which shows its weights.
+
+    MMCV's own fails to initialize ``sub_sample``, and to train ``'concatenation'``.
+    """
 
     def init_weights(self, std: float = 0.01) -> None:
         """Initialize the weights, the last ones with zero."""
@@ -24,6 +33,18 @@ class NonLocalBlock(NonLocal2d):
                 if isinstance(module, nn.Conv2d):
                     normal_init(module, std=std)
         constant_init(self.conv_out.conv, 0)
+
+    def embedded_gaussian(self, theta: Tensor, phi: Tensor) -> Tensor:
+        """See MMCV."""
+        return recorded(super().embedded_gaussian(theta, phi))
+
+    def gaussian(self, theta: Tensor, phi: Tensor) -> Tensor:
+        """See MMCV."""
+        return recorded(super().gaussian(theta, phi))
+
+    def dot_product(self, theta: Tensor, phi: Tensor) -> Tensor:
+        """See MMCV."""
+        return recorded(super().dot_product(theta, phi))
 
     def concatenation(self, theta: Tensor, phi: Tensor) -> Tensor:
         """Compare positions by a learned vector.
@@ -36,7 +57,7 @@ class NonLocalBlock(NonLocal2d):
             Tensor: Weights of shape (N, P, Q).
         """
         pairs = torch.cat(torch.broadcast_tensors(theta, phi), dim=1)
-        return self.concat_project(pairs)[:, 0] / phi.shape[-1]
+        return recorded(self.concat_project(pairs)[:, 0] / phi.shape[-1])
 
 
 @MODELS.register_module()

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from mmdia.registry import MODELS
 from mmdia.utils import check_int
 
-from ..utils import full_precision, global_avg_pool, single_or_double
+from ..utils import full_precision, global_avg_pool, record, single_or_double
 from .base import Attention
 
 
@@ -63,6 +63,7 @@ class SGE(Attention):
     def forward(self, x: Tensor, index: int = 0) -> Tensor:
         with full_precision(x):
             gate = self.gate(x).to(x.dtype)
+        record('spatial_gate', gate)
         return (x.unflatten(1, (self.groups, -1)) * gate[:, :, None]).flatten(1, 2)
 
     def zero_gate(self) -> float:

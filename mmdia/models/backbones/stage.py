@@ -35,9 +35,10 @@ class Stage(BaseModule):
         super().__init__()
         self.num_blocks = len(blocks)
         self.first_index = first_index
+        # Before the blocks: tools that draw class activation maps take the network's last norm.
+        self.interaction = interaction
         for i, block in enumerate(blocks):
             self.add_module(str(i), block)
-        self.interaction = interaction
         self.outputs = nn.ModuleList(nn.Identity() for _ in blocks)
 
     def __len__(self) -> int:

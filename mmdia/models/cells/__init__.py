@@ -1,4 +1,4 @@
-from .base import RecurrentCell, State
+from .base import RecurrentCell, State, record_state
 from .build import build_cell
 from .dia import DIACell
 from .dsu import DSUCell
@@ -17,4 +17,5 @@ __all__ = [
     'StackedCell',
     'State',
     'build_cell',
+    'record_state',
 ]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mmdia.utils import check_init_cfg, check_int
 
-from ..utils import full_precision, like_parameters
+from ..utils import full_precision, like_parameters, record
 
 State = Tuple[Tensor, ...]
 
@@ -130,6 +130,15 @@ class RecurrentCell(BaseModule):
         zero = torch.zeros((), device='cpu')  # also where weights are on no device yet
         hidden, _ = self.step((zero,) * self.num_gates, zero)
         return hidden.item()
+
+
+def record_state(state: State) -> None:
+    """Show the state of a cell, of several on top of each other that of the topmost."""
+    hidden, memory = state
+    while isinstance(memory, tuple):
+        memory = memory[-1]
+    record('hidden', hidden)
+    record('memory', memory)
 
 
 def update_memory(input_gate: Tensor, forget_gate: Tensor, new: Tensor, memory: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from mmdia.registry import MODELS
 from mmdia.utils import check_bool, check_choice, check_int
 
-from ..cells import DSUCell, RecurrentCell, State, build_cell
+from ..cells import DSUCell, RecurrentCell, State, build_cell, record_state
 from ..ops import gated_sum
-from ..utils import full_precision, global_avg_pool, scale_channels
+from ..utils import full_precision, global_avg_pool, record, scale_channels
 from .full_attention import MRLABase
 from .light_attention import MRLALight
 
@@ -105,6 +105,8 @@ class DLALight(MRLALight):
         context = self.cell(pooled, context)
         earlier = self.layer_before(identity, attended)
         gate = renewing_gate(self.cell, global_avg_pool(earlier), context, self.gate)
+        record_state(context)
+        record('shortcut_gate', gate)
         if self.excite is None:
             earlier = scale_channels(earlier, gate)
         else:
@@ -195,14 +197,19 @@ class DLABase(MRLABase):
             new = pooled.to(key.dtype)[None, None]
         gain = torch.ones_like(key)[None]
         if memory is None:
-            return RenewedMemory((value,), key[None], gain, new, self.cell(pooled))
+            state = self.cell(pooled)
+            record_state(state)
+            return RenewedMemory((value,), key[None], gain, new, state)
         state = self.cell(pooled, memory.state)
+        record_state(state)
         gates = renewing_gate(self.cell, memory.vectors, state, self.gate)
+        of_values = gates[:, -1]
+        record('renewal', of_values, dim=1)
         vectors = torch.cat((memory.vectors * gates, new))
         return RenewedMemory(
             values=(*memory.values, value),
             keys=self.keys(vectors[:, 0], len(memory.values) + 1),
-            gains=torch.cat((memory.gains * gates[:, -1], gain)),
+            gains=torch.cat((memory.gains * of_values, gain)),
             vectors=vectors,
             state=state,
         )

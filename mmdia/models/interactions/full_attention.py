@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmdia.registry import MODELS
 
 from ..ops import normalize_with_source, rectify, weighted_sum
-from ..utils import full_precision, global_avg_pool
+from ..utils import full_precision, global_avg_pool, record
 from .layer_attention import LayerAttention, LayerAttentionUnit
 
 
@@ -66,10 +66,11 @@ class FullLayerAttention(LayerAttentionUnit):
             Tensor: Output of the block, of shape (N, C, H, W).
         """
         with full_precision(query):
-            weights = self.scores(query, memory.keys).softmax(0)
-            weights = self.per_channel(weights)
+            scores = self.scores(query, memory.keys).softmax(0)
+            weights = self.per_channel(scores)
             if memory.gains is not None:
                 weights = weights * memory.gains
+        record('layer_score', scores, dim=1)
         attended = weighted_sum(weights, memory.values)
         (rectified,) = rectify(normalize_with_source(self.norm, attended), None, (self.relu,))
         return torch.addcmul(x, self.drop_path(rectified), self.scale.to(x.dtype))

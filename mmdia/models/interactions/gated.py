@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..ops import gated_sum
-from ..utils import global_avg_pool
+from ..utils import global_avg_pool, record
 from .base import LayerInteraction
 
 
@@ -88,4 +88,5 @@ class PooledGate(GatedInteraction):
         self, branch: Tensor, identity: Tensor, state: Any, index: int
     ) -> Tuple[Tensor, Any]:
         gate, state = self.gate(global_avg_pool(branch), state, index)
+        record('gate', gate)
         return self.join(branch, identity, gate), state

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmdia.registry import MODELS
 from mmdia.utils import check_bool, check_int
 
-from ..utils import build_norm_layer
+from ..utils import build_norm_layer, record
 from .base import FeedbackInteraction
 
 
@@ -102,7 +102,9 @@ class LayerAggregation(FeedbackInteraction):
         update = self.inputs[stage](branch)
         if state is not None:
             update = update + self.pool(state, index)
-        return out, self.recurrences[stage](torch.tanh(self.norms[index](update)))
+        state = self.recurrences[stage](torch.tanh(self.norms[index](update)))
+        record('hidden', state)
+        return out, state
 
     def pool(self, state: Tensor, index: int) -> Tensor:
         """Average h to the size to which a block brings its input."""

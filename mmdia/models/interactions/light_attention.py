@@ -9,7 +9,7 @@ from mmdia.registry import MODELS
 from mmdia.utils import check_choice
 
 from ..ops import gated_sum
-from ..utils import check_affine, full_precision, global_avg_pool
+from ..utils import check_affine, full_precision, global_avg_pool, record
 from .layer_attention import LayerAttention, LayerAttentionUnit
 
 
@@ -58,7 +58,9 @@ class LightLayerAttention(LayerAttentionUnit):
             attended = value + earlier
         else:
             with full_precision(x):
-                weight = self.per_channel(torch.sigmoid(self.scores(*self.query_and_key(pooled))))
+                score = torch.sigmoid(self.scores(*self.query_and_key(pooled)))
+                weight = self.per_channel(score)
+            record('own_score', score)
             attended = gated_sum(value, earlier, weight)
         return x + self.drop_path(self.norm(attended)), attended
 

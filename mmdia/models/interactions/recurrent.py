@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from mmdia.registry import MODELS
 from mmdia.utils import check_bool, check_int
 
-from ..cells import DIACell, LightCell, RecurrentCell, StackedCell, build_cell
+from ..cells import DIACell, LightCell, RecurrentCell, StackedCell, build_cell, record_state
 from ..utils import build_norm_layer
 from .gated import PooledGate
 
@@ -61,6 +61,7 @@ class RecurrentGate(PooledGate):
 
     def gate(self, pooled: Tensor, state: Optional[Any], index: int) -> Tuple[Tensor, Any]:
         state = self.cell(pooled, state)
+        record_state(state)
         return state[0], state
 
     def zero_gate(self) -> float:

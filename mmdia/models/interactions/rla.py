@@ -12,12 +12,13 @@ from mmdia.registry import MODELS
 from mmdia.utils import check_choice, check_int
 
 from ..attentions import build_attention, zero_parameters
-from ..cells import LSTMCell, State
+from ..cells import LSTMCell, State, record_state
 from ..utils import (
     BottleneckMLP,
     full_precision,
     global_avg_pool,
     like_parameters,
+    record,
     reduce_channels,
     scale_channels,
 )
@@ -188,6 +189,8 @@ class RLA(GatedInteraction):
         volume = branch if self.position == 'branch' else identity + branch
         pooled = global_avg_pool(volume) if self.context.startswith('gap') else volume.amax((2, 3))
         alpha, state = self.gate(pooled, state, index)
+        record('layer_gate', alpha)
+        record_state(state)
         if self.attentions is not None:
             volume = self.attentions[index](volume)
         if self.position == 'branch':

@@ -14,6 +14,7 @@ from .precision import (
     sum_pixels,
 )
 from .pretrained import load_pretrained, read_checkpoint
+from .recording import record
 from .trunk_names import our_names
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     'load_pretrained',
     'our_names',
     'read_checkpoint',
+    'record',
     'reduce_channels',
     'registered_names',
     'repeat_entries',

@@ -1,0 +1,114 @@
+"""The hook writes what is computed, and the training is the same without it."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmdia.engine import AttentionHook
+from mmdia.engine.hooks.attention import add_histograms
+from mmdia.results.records import read_progress
+from mmdia.visualization import Recorder
+
+DIGITS = Path(__file__).parents[2] / 'configs' / 'demo' / 'dia-resnet18_digits.py'
+
+
+def train(work_dir, *hooks):
+    cfg = Config.fromfile(DIGITS)
+    cfg.model.backbone.update(base_channels=8, stem_channels=8, ratio=2)
+    cfg.model.head.in_channels = 64
+    cfg.train_dataloader.update(batch_size=4)
+    cfg.train_dataloader.dataset.indices = 12
+    cfg.val_dataloader.dataset.indices = 4
+    cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
+    cfg.train_cfg.max_epochs = cfg.param_scheduler.end = 1
+    cfg.work_dir, cfg.randomness, cfg.log_level = str(work_dir), dict(seed=0), 'WARNING'
+    cfg.experiment_name = Path(work_dir).name
+    cfg.custom_hooks = list(hooks)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return runner
+
+
+def test_training_with_the_hook(tmp_path, monkeypatch):
+    plain = train(tmp_path / 'plain')
+    recorders = []
+
+    class Watched(Recorder):
+        def __init__(self, *args):
+            super().__init__(*args)
+            recorders.append(self)
+
+    monkeypatch.setattr('mmdia.visualization.Recorder', Watched)
+    hook = dict(type='mmdia.AttentionHook', interval=2, names=['gate', 'gradient'])
+    runner = train(tmp_path / 'seen', hook)
+    for key, value in plain.model.state_dict().items():
+        assert torch.equal(runner.model.state_dict()[key], value), key
+
+    (recorder,) = recorders  # of iteration 2, of 3
+    (path,) = (tmp_path / 'seen').glob('*/vis_data/scalars.json')
+    lines = list(map(json.loads, path.read_text().splitlines()))
+    (line,) = (line for line in lines if 'attention/gate/layer1.0/mean' in line)
+    assert line['step'] == 2 and len(line) == 1 + 2 * 2 * 8
+    for name in ('gate', 'gradient'):
+        for block, record in recorder[name].items():
+            values = record.samples.double()
+            key = f'attention/{name}/{block}'
+            assert line[f'{key}/mean'] == pytest.approx(values.mean().item(), rel=1e-4, abs=1e-9)
+            assert line[f'{key}/std'] == pytest.approx(values.std(correction=0).item(), rel=1e-4)
+    for name in ('gate', 'gradient'):
+        image = cv2.imread(str(path.parent / 'vis_image' / f'attention_{name}_2.png'))
+        assert image.shape[2] == 3 and image.std() > 10
+    assert read_progress(tmp_path / 'seen')['steps'] == [1]
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in runner.model.modules())
+
+
+class Board:
+    """What TensorBoard offers."""
+
+    def __init__(self):
+        self.written = {}
+
+    def add_histogram(self, name, values, step):
+        self.written[name, step] = values
+
+
+class Wandb:
+    """What Weights & Biases offers."""
+
+    @staticmethod
+    def Histogram(values):
+        return f'histogram of {len(values)}'
+
+
+class Backend:
+    def __init__(self, experiment):
+        self.experiment, self.scalars = experiment, {}
+
+    def add_scalars(self, scalars, step):
+        self.scalars.update(scalars)
+
+
+def test_backends_with_histograms_of_their_own():
+    board, wandb = Backend(Board()), Backend(Wandb())
+    runner = SimpleNamespace(visualizer=SimpleNamespace(_vis_backends=dict(a=board, b=wandb)))
+    samples = {'layer1.0': torch.rand(4, 8)}
+    add_histograms(runner, 'gate', samples, step=7)
+    ((key, values),) = board.experiment.written.items()
+    assert key == ('attention/gate/layer1.0', 7)
+    assert torch.equal(values, samples['layer1.0'].flatten())
+    assert wandb.scalars == {'attention/gate/layer1.0/histogram': 'histogram of 32'}
+
+
+def test_wrong_arguments():
+    with pytest.raises(ValueError, match='interval'):
+        AttentionHook(interval=0)
+    with pytest.raises(TypeError, match='histograms'):
+        AttentionHook(histograms=1)
+    with pytest.raises(TypeError, match='names'):
+        AttentionHook(names='gate')
