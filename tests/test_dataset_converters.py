@@ -38,6 +38,7 @@ def source(tmp_path):
 @pytest.fixture
 def convert(monkeypatch):
     def run(*args):
+        monkeypatch.syspath_prepend(str(STL10.parent))
         monkeypatch.setattr(sys, 'argv', ['stl10.py', *map(str, args)])
         runpy.run_path(str(STL10), run_name='__main__')
 

@@ -32,12 +32,13 @@ def source(tmp_path):
 @pytest.fixture
 def convert(monkeypatch):
     def run(source, target):
+        monkeypatch.syspath_prepend(str(TOOL.parent))
         tool = runpy.run_path(str(TOOL))
         small = dict(CLASSES=6, TRAINING=3, VALIDATION=2)
         monkeypatch.setattr(sys, 'argv', ['mini_imagenet.py', str(source), str(target)])
         for name in small:
-            monkeypatch.setitem(tool['main'].__globals__, name, small[name])
-        tool['main']()
+            monkeypatch.setitem(tool['convert'].__globals__, name, small[name])
+        tool['run'](tool['build_parser'](), tool['convert'])
 
     return run
 

@@ -8,12 +8,12 @@ validation, in the order of the lists.
 """
 
 import csv
-import os
 import shutil
 from argparse import ArgumentParser
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Dict, List
+
+from trees import new_tree, run
 
 LISTS = ('train.csv', 'val.csv', 'test.csv')
 CLASSES = 100
@@ -57,31 +57,14 @@ def read_lists(source: Path) -> Dict[str, List[str]]:
 
 def convert(source: Path, target: Path) -> None:
     """Check the lists, copy all images beside the target and put them in its place."""
-    target = target.resolve()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise FileExistsError(f'{target} exists and is not an empty folder')
-    images = read_lists(source)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f'.{target.name}-', dir=target.parent) as folder:
-        tree = Path(folder, target.name)
-        for label, names in images.items():
+    with new_tree(target) as tree:
+        for label, names in read_lists(source).items():
             for split, part in (('train', names[:TRAINING]), ('val', names[TRAINING:])):
                 (tree / split / label).mkdir(parents=True)
                 for name in part:
                     shutil.copyfile(source / 'images' / name, tree / split / label / name)
-        os.replace(tree, target)
-    print(f'wrote {target}: {TRAINING} and {VALIDATION} images of {CLASSES} classes')
-
-
-def main() -> None:
-    """Convert."""
-    parser = build_parser()
-    args = parser.parse_args()
-    try:
-        convert(args.source, args.target)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
+    print(f'wrote {target.resolve()}: {TRAINING} and {VALIDATION} images of {CLASSES} classes')
 
 
 if __name__ == '__main__':
-    main()
+    run(build_parser(), convert)

@@ -4,14 +4,13 @@ Writes TARGET/{train,test}/<class>/<number>.png, with the number of the image
 within its split. Unpack stl10_binary.tar.gz, the official release, into SOURCE.
 """
 
-import os
 from argparse import ArgumentParser
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import List
 
 import cv2
 import numpy as np
+from trees import new_tree, run
 
 SPLITS = ('train', 'test')
 CLASSES = 10
@@ -83,31 +82,15 @@ def write_split(folder: Path, images: np.ndarray, labels: np.ndarray, classes: L
 
 def convert(source: Path, target: Path) -> None:
     """Check the release, write all images beside the target and put them in its place."""
-    target = target.resolve()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise FileExistsError(f'{target} exists and is not an empty folder')
-    classes = read_classes(source)
-    images = {split: read_images(source, split) for split in SPLITS}
-    labels = {split: read_labels(source, split, len(images[split])) for split in SPLITS}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f'.{target.name}-', dir=target.parent) as folder:
-        tree = Path(folder, target.name)
+    with new_tree(target) as tree:
+        classes = read_classes(source)
+        images = {split: read_images(source, split) for split in SPLITS}
+        labels = {split: read_labels(source, split, len(images[split])) for split in SPLITS}
         for split in SPLITS:
             write_split(tree / split, images[split], labels[split], classes)
             print(f'{split}: {len(images[split])} images in {CLASSES} classes', flush=True)
-        os.replace(tree, target)
-    print(f'wrote {target}')
-
-
-def main() -> None:
-    """Convert."""
-    parser = build_parser()
-    args = parser.parse_args()
-    try:
-        convert(args.source, args.target)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
+    print(f'wrote {target.resolve()}')
 
 
 if __name__ == '__main__':
-    main()
+    run(build_parser(), convert)
