@@ -14,6 +14,7 @@ import torch
 from mmengine.fileio import load
 from mmengine.registry import DefaultScope
 from mmengine.runner import checkpoint
+from mmengine.visualization import Visualizer
 
 
 def pytest_collection_finish() -> None:
@@ -32,6 +33,12 @@ def reproducible() -> None:
 def default_scope(monkeypatch) -> None:
     """Runs and configs set one for the process, and some defaults of backbones depend on it."""
     monkeypatch.setattr(DefaultScope, '_instance_dict', type(DefaultScope._instance_dict)())
+
+
+@pytest.fixture(autouse=True)
+def visualizer(monkeypatch) -> None:
+    """Hooks take the one that was built last, also by another test."""
+    monkeypatch.setattr(Visualizer, '_instance_dict', type(Visualizer._instance_dict)())
 
 
 @pytest.fixture(autouse=True)

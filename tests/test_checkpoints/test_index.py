@@ -145,7 +145,8 @@ def test_metafile(path):
         assert (ROOT / entry['Config']).is_file()
         assert Path(entry['Config']) == Path(path).with_name(f'{entry["Name"]}.py')
         metadata = entry['Metadata']
-        assert metadata.keys() >= {'Training Data', 'Epochs', 'Batch Size', 'Parameters'}
+        assert metadata.keys() >= {'Training Data', 'Batch Size', 'Parameters'}
+        assert ('Epochs' in metadata) != ('Iterations' in metadata)
         assert (metadata['Training Data'] == 'ImageNet-1k') == ('FLOPs' in metadata)
         for result in entry['Results'] or ():
             assert result.keys() == {'Task', 'Dataset', 'Metrics'}

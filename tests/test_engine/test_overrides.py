@@ -21,6 +21,7 @@ from torch.nn import SyncBatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from mmdia.cli import command_line, precision
+from mmdia.engine import AttentionHook
 from mmdia.registry import MODELS
 
 from ..helpers import INTERACTIONS, SLIM, randomize, slim_resnet
@@ -153,6 +154,10 @@ def check_compiled(runner):
     assert load(Path(runner.work_dir, 'epoch_1.pth'))['state_dict'].keys() == names
 
 
+def check_attention(runner):
+    assert any(isinstance(hook, AttentionHook) for hook in runner.hooks)
+
+
 EFFECTS = {
     'Gradient accumulation': check_accumulation,
     'Moving average of the weights': check_average,
@@ -162,6 +167,7 @@ EFFECTS = {
     'Synchronized norms': check_synchronized,
     'Synchronized norms of the backbone': check_synchronized_backbone,
     'Compiled backbone': check_compiled,
+    'Gates while they train': check_attention,
 }
 
 

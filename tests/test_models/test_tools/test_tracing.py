@@ -75,7 +75,10 @@ def test_onnx_by_tracing(interaction, trunk):
     for options in ({}, OTHER):
         x = images(**options, dtype=torch.float32)
         with torch.no_grad():
-            assert_same(run_onnx(buffer.getvalue(), x), model(x), rtol=1e-4, atol=1e-5)
+            expected = model(x)
+        # In single precision, small sums of large terms are as exact as the terms.
+        atol = 1e-5 * float(expected.std())
+        assert_same(run_onnx(buffer.getvalue(), x), expected, rtol=1e-4, atol=atol)
 
 
 # It starts with torch.export, which is tested above, and takes 5 to 10 seconds.
