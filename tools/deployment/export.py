@@ -131,11 +131,11 @@ def read_network(args: Namespace) -> Tuple[Config, Exportable]:
     return cfg, Exportable(model, detection)
 
 
-def without_interaction(cfg: Config, network: Exportable) -> Exportable:
+def without_interaction(cfg: Config, network: Exportable, size: Sequence[int]) -> Exportable:
     """The same network with a plain backbone, whose weights are random.
 
     Raises:
-        SystemExit: If there is none.
+        SystemExit: If there is none, or it does not fit what follows.
     """
     cls = type(network.model.backbone)
     if not issubclass(cls, ResidualBackbone):
@@ -143,7 +143,14 @@ def without_interaction(cfg: Config, network: Exportable) -> Exportable:
     plain = deepcopy(network)
     arguments = {k: v for k, v in cfg.model.backbone.items() if k not in ('type', '_scope_')}
     plain.model.backbone = plain_class(cls)(**arguments)
-    return plain.eval()
+    try:
+        with torch.no_grad():
+            plain.eval()(draw_images(2, *size))
+    except RuntimeError as error:
+        raise SystemExit(
+            f'--time: the rest of the model does not take the plain backbone: {error}'
+        ) from error
+    return plain
 
 
 def draw_images(number: int, height: int, width: int) -> Tensor:
@@ -151,42 +158,58 @@ def draw_images(number: int, height: int, width: int) -> Tensor:
     return torch.randn(number, 3, height, width, generator=torch.Generator().manual_seed(0))
 
 
-def export(network: Exportable, size: Sequence[int]) -> ExportedProgram:
-    """Export a network for any number and any size of images.
+def output_names(network: Exportable, size: Sequence[int]) -> List[str]:
+    """Names of the outputs.
 
     Raises:
-        SystemExit: If it cannot be exported, or cannot take images of this size.
+        SystemExit: If the network does not take images of this size.
+    """
+    try:
+        with torch.no_grad():
+            outputs = network(draw_images(2, *size))
+    except (RuntimeError, ValueError) as error:
+        raise SystemExit(
+            f'the network does not take images of {size[0]} x {size[1]}: {error}'
+        ) from error
+    return [f'map{i}' for i in range(len(outputs))] if network.detection else ['logits']
+
+
+def export(network: Exportable, args: Namespace, outputs: Sequence[str]) -> bytes:
+    """Export a network for any number and any size of images.
+
+    Args:
+        network (Exportable): The network.
+        args (Namespace): The options.
+        outputs (Sequence[str]): Names of the outputs in ONNX.
+
+    Returns:
+        bytes: The content of the file.
+
+    Raises:
+        SystemExit: If it cannot be exported.
     """
     dynamic = torch.export.Dim.DYNAMIC
     shapes = ({0: dynamic, 2: dynamic, 3: dynamic},)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            return torch.export.export(network, (draw_images(2, *size),), dynamic_shapes=shapes)
-    except Exception as error:  # networks fail in every way
+            images = draw_images(2, *args.size)
+            program = torch.export.export(network, (images,), dynamic_shapes=shapes)
+            return serialize(program, args.format, outputs)
+    except Exception as error:  # exporters fail in every way
         reason = ' '.join(f'{type(error).__name__}: {error}'.split())
-        raise SystemExit(
-            f'the network cannot be exported with images of {size[0]} x {size[1]}: {reason}'
-        ) from error
+        raise SystemExit(f'the network cannot be exported: {reason}') from error
 
 
 def serialize(program: ExportedProgram, format: str, outputs: Sequence[str]) -> bytes:
-    """The content of the file.
-
-    Args:
-        program (ExportedProgram): The exported network.
-        format (str): ``'onnx'`` or ``'torch'``.
-        outputs (Sequence[str]): Names of the outputs in ONNX.
-    """
+    """The content of the file of an exported network."""
     if format == 'torch':
         buffer = io.BytesIO()
         torch.export.save(program, buffer)
         return buffer.getvalue()
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        result = torch.onnx.export(
-            program, dynamo=True, verbose=False, input_names=['images'], output_names=outputs
-        )
+    result = torch.onnx.export(
+        program, dynamo=True, verbose=False, input_names=['images'], output_names=outputs
+    )
     return result.model_proto.SerializeToString()
 
 
@@ -262,15 +285,13 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse_args(argv)
     protect(args)
     cfg, network = read_network(args)
-    program = export(network, args.size)
-    levels = len(program.graph_signature.user_outputs)
-    outputs = [f'map{i}' for i in range(levels)] if network.detection else ['logits']
-    content = serialize(program, args.format, outputs)
+    outputs = output_names(network, args.size)
+    plain = without_interaction(cfg, network, args.size) if args.time else None
+    content = export(network, args, outputs)
     run = load(content, args.format)
     compare(network, run, args.size)
-    if args.time:
-        plain = export(without_interaction(cfg, network), args.size)
-        plain_run = load(serialize(plain, args.format, outputs), args.format)
+    if plain is not None:
+        plain_run = load(export(plain, args, outputs), args.format)
         seconds = measure([run, plain_run], draw_images(1, *args.size))
         ratio = np.median(seconds[:, 0] / seconds[:, 1])
         own, other = 1000 * np.median(seconds, axis=0)
