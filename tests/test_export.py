@@ -128,7 +128,7 @@ def test_bad_models(export):
         (
             'classifier',
             'short.pth',
-            r'does not fit the config, 1 weights:\n  head.fc.bias: missing',
+            r'not fit the config, 1 weights:\n  head.fc.bias: missing',
         ),
         ('classifier', 'nowhere.pth', 'nowhere.pth'),
     ):
@@ -141,14 +141,12 @@ def test_bad_models(export):
 
 
 def test_plain_network_that_does_not_fit(export):
-    kind = 'model.backbone.interaction'
-    options = (f'{kind}._delete_=True', f'{kind}.type=mmdia.LayerAggregation')
-    options += (
-        f'{kind}.append_state=True',
-        f'{kind}.state_channels=4',
+    options = (
+        "model.backbone.interaction={'_delete_':True,'type':'mmdia.LayerAggregation',"
+        "'state_channels':4,'append_state':True}",
         'model.head.in_channels=20',
     )
-    with pytest.raises(SystemExit, match='--time: .* does not take the plain backbone'):
+    with pytest.raises(SystemExit, match=r'--time: .* does not take the plain backbone'):
         export('classifier', 'none', '--time', '--cfg-options', *options)
 
 
