@@ -28,6 +28,14 @@ model = dict(
     head=dict(in_channels=16),
 )
 """,
+    # Its head takes the channels that the interaction adds.
+    'wide': """
+_base_ = './classifier.py'
+interaction = dict(
+    _delete_=True, type='mmdia.LayerAggregation', state_channels=4, append_state=True
+)
+model = dict(backbone=dict(interaction=interaction), head=dict(in_channels=20))
+""",
     # Norms of many devices, and what saves memory in training.
     'detector': f"""
 _base_ = {str(ROOT / 'configs' / 'demo' / 'faster-rcnn_dia-r18_fpn_shapes.py')!r}
@@ -66,7 +74,7 @@ def export(folder, tmp_path, monkeypatch):
     def run(config, checkpoint, *args):
         checkpoint = folder / checkpoint if checkpoint.endswith('.pth') else checkpoint
         config = folder / f'{config}.py' if config in CONFIGS else config
-        main([str(config), str(checkpoint), '--size', '16', '16', *map(str, args)])
+        main([str(config), str(checkpoint), *map(str, args)])
 
     run.globals = main.__globals__
     return run
@@ -80,7 +88,7 @@ def test_classifier(export, folder, capsys):
     path = Path('work_dirs', 'export', 'classifier.onnx')
     path.parent.mkdir(parents=True)
     path.write_text('the file before')
-    export('classifier', 'good.pth', '--time')
+    export('classifier', 'good.pth', '--size', 16, 16, '--time')
     out = capsys.readouterr().out
     assert re.search(r'largest difference .* 1 x 3 x 33 x 16: \d\.\de-\d\d\n', out)
     assert re.search(r'time: \d+\.\d\d times the plain network', out)
@@ -97,12 +105,14 @@ def test_classifier(export, folder, capsys):
 
 
 def test_detector(export, tmp_path, capsys):
-    export('detector', 'none', '--format', 'torch', '--out', tmp_path / 'a' / 'detector.pt2')
+    out = tmp_path / 'a' / 'detector.pt2'
+    export('detector', 'none', '--format', 'torch', '--size', 64, 64, '--out', out)
     assert re.search(r'wrote .*detector.pt2: images to map0, map1, map2', capsys.readouterr().out)
-    module = torch.export.load(tmp_path / 'a' / 'detector.pt2').module()
+    module = torch.export.load(out).module()
     maps = module(images(3, 3, 64, 96))
-    assert [tuple(m.shape[:2]) for m in maps] == [(3, 8)] * len(maps)
-    assert [m.shape[2:] for m in maps[:2]] == [(8, 12), (4, 6)]
+    # One more than the strides of the backbone's three, by pooling.
+    sizes = [(16, 24), (8, 12), (4, 6), (2, 3)]
+    assert [tuple(m.shape) for m in maps] == [(3, 8, *size) for size in sizes]
 
 
 def test_a_wrong_export_replaces_no_file(export, tmp_path):
@@ -141,13 +151,8 @@ def test_bad_models(export):
 
 
 def test_plain_network_that_does_not_fit(export):
-    options = (
-        "model.backbone.interaction={'_delete_':True,'type':'mmdia.LayerAggregation',"
-        "'state_channels':4,'append_state':True}",
-        'model.head.in_channels=20',
-    )
     with pytest.raises(SystemExit, match=r'--time: .* does not take the plain backbone'):
-        export('classifier', 'none', '--time', '--cfg-options', *options)
+        export('wide', 'none', '--time')
 
 
 @pytest.mark.parametrize(
