@@ -119,7 +119,7 @@ def test_a_wrong_export_replaces_no_file(export, tmp_path):
     path = tmp_path / 'there.pt2'
     path.write_text('the file before')
     with pytest.raises(SystemExit, match='nan, more than 1e-04; nothing is written'):
-        export('classifier', 'nan.pth', '--format', 'torch', '--out', path)
+        export('classifier', 'nan.pth', '--format', 'torch', '--size', 16, 16, '--out', path)
     assert path.read_text() == 'the file before'
 
 
