@@ -257,7 +257,7 @@ def compare(network: Exportable, run: Run, size: Sequence[int]) -> None:
         SystemExit: If they are too far, or there are none.
     """
     height, width = size
-    for shape in ((1, height + 17, width), (3, height, width + 40)):
+    for shape in ((1, height + 16, width), (3, height, width + 40)):
         images = draw_images(*shape)
         with torch.no_grad():
             expected = network(images)
@@ -266,7 +266,7 @@ def compare(network: Exportable, run: Run, size: Sequence[int]) -> None:
         except Exception as error:  # those of ONNX Runtime have no class of their own
             raise SystemExit(
                 f'the exported network does not take images of {shape[1]} x {shape[2]}, '
-                f'choose a larger --size: {error}'
+                f'try another --size: {error}'
             ) from error
         difference = largest_difference(expected, actual)
         found = (
