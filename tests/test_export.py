@@ -90,7 +90,7 @@ def test_classifier(export, folder, capsys):
     path.write_text('the file before')
     export('classifier', 'good.pth', '--size', 16, 16, '--time')
     out = capsys.readouterr().out
-    assert re.search(r'largest difference .* 1 x 3 x 32 x 16: \d\.\de-\d\d\n', out)
+    assert re.search(r'largest difference .* 1 x 3 x 48 x 16: \d\.\de-\d\d\n', out)
     assert re.search(r'time: \d+\.\d\d times the plain network', out)
     assert f'wrote {path}: images to logits' in out
     assert [file.name for file in path.parent.iterdir()] == [path.name]
