@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from functools import partial
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import torch
 from mmengine.config import Config
@@ -152,15 +152,32 @@ def read_subjects(args: Namespace) -> Iterator[Subject]:
     protect(args)
     pairs = [[args.config, args.checkpoint], *args.beside]
     for label, (config, checkpoint) in zip(args.labels or labels_of(pairs), pairs):
-        cfg = load_config(config)
-        try:
-            cfg.merge_from_dict(args.cfg_options)
-        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-            raise SystemExit(f'--cfg-options do not fit {config}: {error}') from error
-        if cfg.get('model') is None:
-            raise SystemExit(f'config {config} has no model')
-        init_default_scope(scope_of(cfg))
-        yield Subject(label, cfg, load_model(cfg, checkpoint, args))
+        yield Subject(label, *read_model(config, checkpoint, args))
+
+
+def read_model(config: str, checkpoint: str, args: Namespace) -> Tuple[Config, BaseModel]:
+    """Read a config, with its changes, and build its model with the weights of a checkpoint.
+
+    Args:
+        config (str): The file of the config, or its name.
+        checkpoint (str): The checkpoint; ``'none'`` for fresh weights.
+        args (Namespace): Parsed options: ``cfg_options``, ``seed`` and ``device``.
+
+    Returns:
+        Tuple[Config, BaseModel]: The config, and the model in evaluation mode.
+
+    Raises:
+        SystemExit: If any of it cannot be used.
+    """
+    cfg = load_config(config)
+    try:
+        cfg.merge_from_dict(args.cfg_options)
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+        raise SystemExit(f'--cfg-options do not fit {config}: {error}') from error
+    if cfg.get('model') is None:
+        raise SystemExit(f'config {config} has no model')
+    init_default_scope(scope_of(cfg))
+    return cfg, load_model(cfg, checkpoint, args)
 
 
 def load_model(cfg: Config, checkpoint: str, args: Namespace) -> BaseModel:

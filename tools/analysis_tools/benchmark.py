@@ -21,6 +21,7 @@ from mmengine.hub import get_config
 from operator_times import profile_pair
 
 import mmdia  # noqa: F401  (opens the configs of mmdia and finds its models)
+from mmdia.cli.plain import plain_class
 from mmdia.models import ResidualBackbone
 from mmdia.registry import MODELS
 
@@ -88,15 +89,8 @@ def build_pair(case: Case) -> Pair:
     cls = MODELS.get(arguments.pop('type'))
     if cls is None or not issubclass(cls, ResidualBackbone):
         raise SystemExit(f'{case.name}: {case.backbone["type"]} is not a backbone of mmdia')
-
-    class Plain(cls):
-        """The network without its interaction."""
-
-        def add_stages(self, blocks, channels, interaction, stages=None, **kwargs):
-            super().add_stages(blocks, channels, None, **kwargs)
-
     try:
-        return cls(**arguments), Plain(**arguments)
+        return cls(**arguments), plain_class(cls)(**arguments)
     except (TypeError, ValueError) as error:
         raise SystemExit(f'{case.name}: {error}') from error
 
