@@ -19,6 +19,7 @@ from mmdia.results.report import main_metrics, render
 from mmdia.visualization import Recorder, plot_curves, plot_gates, read_scalars
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'demo'
+IMAGE_SIZES = dict(accuracy=32, box_AP=128)  # by the metric that counts
 PICTURES = ('curves.png', 'gates.png', 'detections.png')
 
 
@@ -144,7 +145,10 @@ def draw_curves(results: List[Result], path: Path) -> None:
 def write_page(work_dir: Path) -> None:
     """Write the page of both runs, with the pictures."""
     records = read_sources([work_dir / task.title for task in (CLASSIFIER, DETECTOR)])
-    models = {metric: read_models(records, metric) for metric in main_metrics(records)}
+    models = {
+        metric: read_models(records, metric, image_size=IMAGE_SIZES[metric])
+        for metric in main_metrics(records)
+    }
     page = render(models, [work_dir / name for name in PICTURES], 'A first look at DIA-ResNet')
     (work_dir / 'report.html').write_text(page, encoding='utf-8')
 

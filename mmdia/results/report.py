@@ -55,6 +55,8 @@ def flatten(value: Any, name: str = '') -> Iterator[Tuple[str, str]]:
     """The leaves of a config by their dotted names."""
     if isinstance(value, dict) and value:
         for key, part in value.items():
+            if key == '_scope_':  # which library a base is of, and no option
+                continue
             yield from flatten(part, f'{name}.{key}' if name else str(key))
     elif isinstance(value, (list, tuple)) and any(isinstance(part, dict) for part in value):
         for number, part in enumerate(value):
@@ -180,11 +182,11 @@ def render(
                 metric=metric,
                 table=comparison_table(group, metric),
                 curves=[inline_svg(figure) for figure in curves(group, metric).values()],
+                names=[model.name for model in group],
+                differences=config_differences([model.config for model in group]),
             )
             for metric, group in models.items()
         ],
-        names=[model.name for model in every],
-        differences=config_differences([model.config for model in every]),
         pictures=[dict(name=picture.stem, address=embed(picture)) for picture in pictures],
         circumstances=circumstances([record for model in every for record in model.records]),
     )
