@@ -19,7 +19,7 @@ from mmdia.utils.configs import scope_of
 from mmdia.visualization.style import SUFFIXES
 
 from .command_line import (
-    ConfigOptions,
+    add_config_options,
     add_trust_argument,
     load_config,
     protect,
@@ -61,14 +61,7 @@ def add_model_arguments(parser: ArgumentParser) -> None:
         help='another model to be shown beside it; can be repeated',
     )
     parser.add_argument('--labels', nargs='+', help='what to call the models in the picture')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        default={},
-        metavar='KEY=VALUE',
-        help='entries to change in all configs, such as test_dataloader.dataset.data_root=DIR',
-    )
+    add_config_options(parser)
     parser.add_argument('--seed', type=int, default=0, help='seed of all that is random')
     parser.add_argument('--device', default='cpu', help='such as cuda:1 (default cpu)')
     add_trust_argument(parser)

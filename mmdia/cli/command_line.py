@@ -52,15 +52,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
         action='store_true',
         help='start the workers of data loaders anew every epoch',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        default={},
-        metavar='KEY=VALUE',
-        help='entries to change in the config, such as model.backbone.depth=18 or key="[a,b]"; '
-        'no white space within a value',
-    )
+    add_config_options(parser)
     parser.add_argument(
         '--no-data-check',
         action='store_true',
@@ -70,6 +62,19 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     # torchrun sets the variable; torch.distributed.launch passes the option.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def add_config_options(parser: ArgumentParser) -> None:
+    """Add the option that changes configs."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=ConfigOptions,
+        default={},
+        metavar='KEY=VALUE',
+        help='entries to change in the config, such as model.backbone.depth=18 or key="[a,b]"; '
+        'no white space within a value',
+    )
 
 
 def add_trust_argument(parser: ArgumentParser) -> None:

@@ -156,6 +156,25 @@ def test_compiled_operators_read_maps_as_they_are(build, more):
     hook.after_run(None)
 
 
+def test_compiled_operators_get_gradients_as_they_read_them():
+    seen = []
+
+    class Watched(ops.RoIAlign):
+        def forward(self, x, rois):
+            out = super().forward(x, rois)
+            out.grad_fn.register_prehook(lambda grads: seen.append(grads[0].is_contiguous()))
+            return out
+
+    model = torch.nn.Sequential(Watched(4, 1.0, 2))
+    hook = ChannelsLastHook()
+    run_hooks(model, hook)
+    x = torch.randn(2, 8, 12, 10, requires_grad=True)
+    out = model[0](x, torch.tensor([[0, 1.0, 1, 9, 9]]))
+    out.backward(torch.randn(out.shape).to(memory_format=CHANNELS_LAST))
+    assert seen == [True]
+    hook.after_run(None)
+
+
 @pytest.mark.parametrize('dcn', (None, dict(type='DCNv2', deform_groups=1)))
 def test_detector_computes_the_same(dcn):
     cfg = Config.fromfile(ROOT / 'configs' / 'dia' / 'faster-rcnn_dia-r50_fpn_1x_coco.py').model

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from mmdia.cli.analysis import FRESH, read_model
-from mmdia.cli.command_line import ConfigOptions, add_trust_argument, protect
+from mmdia.cli.command_line import add_config_options, add_trust_argument, protect
 from mmdia.cli.plain import plain_class
 from mmdia.engine.files import replace_file
 from mmdia.models import ResidualBackbone
@@ -87,14 +87,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
         action='store_true',
         help='compare the time of one image with that of the network without its interaction',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        default={},
-        metavar='KEY=VALUE',
-        help='entries to change in the config, such as model.backbone.depth=18',
-    )
+    add_config_options(parser)
     add_trust_argument(parser)
     parser.set_defaults(seed=0, device='cpu')
     args = parser.parse_args(argv)
