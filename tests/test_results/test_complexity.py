@@ -74,5 +74,5 @@ def test_tool(monkeypatch, capsys):
     assert [row[:2] for row in rows[2:]] == [[names[0], '0.713'], [names[1], '0.770']]
     assert float(rows[3][2]) > float(rows[2][2]) > 0.03
     monkeypatch.setattr(sys, 'argv', ['get_flops.py', 'resnet19'])
-    with pytest.raises(SystemExit, match="there is no model 'resnet19'"):
+    with pytest.raises(SystemExit, match='config resnet19 cannot be read'):
         get_flops.main()

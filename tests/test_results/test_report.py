@@ -135,3 +135,23 @@ def test_picture_of_another_kind(page, monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match=r'a\.tiff must end in \.png, \.jpg, \.svg'):
         report.main()
     assert page.read_bytes() == before
+
+
+def test_runs_of_one_kind_among_others(tmp_path, monkeypatch):
+    lines = [
+        dict(run='plain', config=str(tmp_path / 'a' / 'plain.py'), seed=0, seconds=1.0, steps=[1])
+        | dict(
+            losses=[1.0], metrics={'accuracy/top1': [5.0]}, best={}, last={'accuracy/top1': 5.0}
+        ),
+        dict(run='detector', config='', seed=0, seconds=1.0, best={}, last={'coco/bbox_mAP': 0.5}),
+    ]
+    write_run(tmp_path / 'a', 'plain', 0, 50.0)
+    records, out = tmp_path / 'a.jsonl', tmp_path / 'page.html'
+    records.write_text('\n'.join(map(json.dumps, lines)))
+    options = ['--image-size', '32', '--out', str(out)]
+    monkeypatch.setattr(sys, 'argv', ['report.py', str(records), '--runs', 'plain', *options])
+    report.main()
+    assert '<td>plain</td>' in out.read_text() and 'box_AP' not in out.read_text()
+    monkeypatch.setattr(sys, 'argv', ['report.py', str(records), '--runs', 'no*', *options])
+    with pytest.raises(SystemExit, match=r"there is no record of --runs 'no\*'"):
+        report.main()

@@ -24,8 +24,9 @@ def main() -> None:
     for name in args.configs:
         try:
             cfg, _ = find_config(name)
-        except (OSError, ValueError) as error:
-            raise SystemExit(str(error)) from error
+        except Exception as error:  # configs are programs
+            kind = type(error).__name__
+            raise SystemExit(f'config {name} cannot be read: {kind}: {error}') from error
         parameters, flops = measure_complexity(cfg, args.image_size)
         print(f'| {name} | {parameters / 1e6:.3f} | {flops / 1e9:.4f} |')
 

@@ -4,6 +4,7 @@ The page is one HTML file with all pictures in it, those in the work dirs too.
 """
 
 from argparse import Namespace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Dict, List, Sequence
 
@@ -38,13 +39,14 @@ def main() -> None:
     """Read the runs and write the page."""
     args = parse_args()
     try:
-        records = read_sources(args.sources)
+        every = read_sources(args.sources)
+        records = [record for record in every if fnmatch(record['run'], args.runs)]
         models: Dict[str, List[Model]] = {
-            metric: read_models(
-                records, metric, args.runs, args.baseline, args.best, args.image_size
-            )
+            metric: read_models(every, metric, args.runs, args.baseline, args.best, args.image_size)
             for metric in ([args.metric] if args.metric else main_metrics(records))
         }
+        if not models:
+            raise ValueError(f'there is no record of --runs {args.runs!r}')
         page = render(models, [*pictures_of(args.sources), *args.pictures], args.title)
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
