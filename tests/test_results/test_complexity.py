@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from mmdia.models import ResNet
-from mmdia.results.complexity import count_flops
+from mmdia.registry import MODELS
+from mmdia.results.complexity import count_flops, measure_complexity
+from mmdia.results.rows import read_config
 
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(Path(__file__).parents[2] / 'tools' / 'analysis_tools')
@@ -76,3 +78,10 @@ def test_tool(monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', ['get_flops.py', 'resnet19'])
     with pytest.raises(SystemExit, match='config resnet19 cannot be read'):
         get_flops.main()
+
+
+def test_classifiers_count_with_their_heads():
+    cfg = read_config('small/resnet18-w16_b128-20e_cifar100.py')
+    backbone = count_flops(MODELS.build(cfg.model.backbone).eval(), 32)
+    pooled, classes = 128 * 4 * 4, 100
+    assert measure_complexity(cfg, 32).flops == backbone + pooled + 128 * classes
