@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmdia.results.report import config_differences, flatten, main_metrics
+from mmdia.results.models import Model
+from mmdia.results.report import config_differences, curves, flatten, main_metrics
 
 ROOT = Path(__file__).parents[2]
 with pytest.MonkeyPatch.context() as patch:
@@ -116,6 +117,18 @@ def test_differences():
         ['a.c.1.n', '', '3'],
     ]
     assert dict(flatten(dict(a=None, b={}))) == {'a': 'None', 'b': '{}'}
+    # Which library a part comes from is no option.
+    assert dict(flatten(dict(a=dict(type='X', _scope_='mmdet')))) == {'a.type': 'X'}
+
+
+def test_curves_show_figures_as_tables_do():
+    metrics = {'coco/bbox_mAP': [None, 0.5, 0.6]}
+    record = dict(steps=[1, 2, 3], losses=[2.0, None, 1.0], metrics=metrics)
+    model = Model('a', Config(dict(train_cfg=dict(max_epochs=3))), [record], *[None] * 4)
+    loss, ap = (figure.axes[0] for figure in curves([model], 'box_AP').values())
+    assert (ap.get_ylabel(), ap.get_xlabel()) == ('box_AP', 'epoch')
+    assert ap.lines[0].get_xydata().tolist() == [[2, 50], [3, 60]]
+    assert loss.lines[0].get_xydata().tolist() == [[1, 2], [3, 1]]
 
 
 def test_metrics_of_runs_of_several_kinds():
