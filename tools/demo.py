@@ -16,11 +16,11 @@ from torch import Tensor
 
 from mmdia.results.models import read_models, read_sources
 from mmdia.results.report import main_metrics, render
-from mmdia.visualization import Recorder, plot_curves, plot_gates, read_scalars
+from mmdia.visualization import Recorder, plot_gates
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'demo'
 IMAGE_SIZES = dict(accuracy=32, box_AP=128)  # by the metric that counts
-PICTURES = ('curves.png', 'gates.png', 'detections.png')
+PICTURES = ('gates.png', 'detections.png')
 
 
 class Task(NamedTuple):
@@ -55,14 +55,12 @@ class Result(NamedTuple):
         score (float): The metric on the test split; 0 where there is none.
         promised (float): The least score.
         seconds (float): Time to train and to test.
-        scalars (Dict[str, list]): The curves of the training.
     """
 
     task: Task
     score: float
     promised: float
     seconds: float
-    scalars: Dict[str, list]
 
 
 def parse_args() -> Namespace:
@@ -95,8 +93,7 @@ def train_and_test(task: Task, args: Namespace) -> Tuple[Runner, Result]:
     score = runner.test().get(task.metric, 0.0)  # CocoMetric is silent where nothing is detected
     seconds = time.perf_counter() - start
     promised = task.quick_promised if args.quick else task.promised
-    scalars = read_scalars(Path(runner.log_dir, 'vis_data', 'scalars.json'))
-    return runner, Result(task, score, promised, seconds, scalars)
+    return runner, Result(task, score, promised, seconds)
 
 
 @torch.no_grad()
@@ -133,13 +130,6 @@ def draw_detections(runner: Runner, columns: int = 4, zoom: int = 3) -> np.ndarr
         )
         pictures.append(visualizer.get_image())
     return np.vstack([np.hstack(pictures[:columns]), np.hstack(pictures[columns:])])
-
-
-def draw_curves(results: List[Result], path: Path) -> None:
-    """Draw loss and metric of each task."""
-    runs = {result.task.title: result.scalars for result in results}
-    names = {result.task.title: ('loss', result.task.metric) for result in results}
-    plot_curves(runs, names).savefig(path)
 
 
 def write_page(work_dir: Path) -> None:
@@ -188,7 +178,6 @@ def main() -> None:
     plot_gates(gates_of_classes(classifier)).savefig(args.work_dir / 'gates.png')
     detector, shapes = train_and_test(DETECTOR, args)
     mmcv.imwrite(draw_detections(detector)[..., ::-1], str(args.work_dir / 'detections.png'))
-    draw_curves([digits, shapes], args.work_dir / 'curves.png')
     write_page(args.work_dir)
     report([digits, shapes], args.work_dir)
 

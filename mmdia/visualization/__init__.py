@@ -1,6 +1,6 @@
 """Pictures of what a network does and how it was trained."""
 
-from .curves import plot_curves, plot_runs, read_scalars
+from .curves import plot_runs
 from .gates import plot_gates
 from .grad_cam import BlockMaps, grad_cam, plot_grad_cam
 from .gradients import Magnitudes, plot_gradients
@@ -19,7 +19,6 @@ __all__ = [
     'Scores',
     'gini_importance',
     'grad_cam',
-    'plot_curves',
     'plot_gates',
     'plot_grad_cam',
     'plot_gradients',
@@ -28,6 +27,5 @@ __all__ = [
     'plot_layer_rows',
     'plot_runs',
     'plot_scores',
-    'read_scalars',
     'summarize_scores',
 ]
