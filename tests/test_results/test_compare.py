@@ -128,3 +128,15 @@ def test_shortened_schedule_beside_its_twin(tool, tmp_path):
         ('2 of 20 epochs', '21.00', '+1.00'),
         ('', '201.00', '+1.00'),
     ]
+
+
+def test_what_a_paper_prints_is_of_the_whole_schedule(tool, tmp_path):
+    run = 'rla/rla-resnet56-basic_b128-160e_cifar10'
+    lines = [
+        dict(run=run, config='', seed=0, seconds=1.0, length=length, full_length=160)
+        | dict(last={'accuracy/top1': 90.0}, best={})
+        for length in (16, 160)
+    ]
+    (tmp_path / 'a.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    rows = tool(tmp_path, '--image-size', 8, '--metric', 'error')
+    assert [cells(row)[-1] for row in rows[2:]] == ['', '6.42']

@@ -171,6 +171,40 @@ def test_scores_are_those_of_the_formula(images):
     assert torch.equal(recorder['layer_score']['layer2.0'].samples, torch.ones(3, 1, 2))
 
 
+def recorded_with_outputs(interaction, images):
+    """Of a network: its first interaction, what is recorded, what blocks and interaction return."""
+    model = network(interaction).eval()
+    blocks, states = [], []
+    for block in model.layer1:
+        block.register_forward_hook(lambda module, args, out: blocks.append(out))
+    model.layer1.interaction.register_forward_hook(lambda module, args, out: states.append(out[1]))
+    with Recorder(model) as recorder, torch.no_grad():
+        model(images)
+    return model.layer1.interaction, recorder, blocks, states
+
+
+def cell_state(recorder, block):
+    return tuple(recorder[name][block].samples for name in STATE)
+
+
+@torch.no_grad()
+def test_shortcuts_are_multiplied_by_what_is_recorded(images):
+    interaction, recorder, blocks, _ = recorded_with_outputs('mmdia.DLALight', images)
+    for i, (_, identity) in enumerate(blocks):
+        state = cell_state(recorder, f'layer1.{i}')
+        gate, _ = interaction.cell(identity.mean((2, 3)), state)
+        torch.testing.assert_close(recorder['shortcut_gate'][f'layer1.{i}'].samples, gate)
+
+
+@torch.no_grad()
+def test_values_are_multiplied_by_what_is_recorded(images):
+    interaction, recorder, _, states = recorded_with_outputs('mmdia.DLABase', images)
+    gates, _ = interaction.cell(states[0].vectors, cell_state(recorder, 'layer1.1'))
+    renewal = recorder['renewal']['layer1.1'].samples
+    torch.testing.assert_close(renewal, gates[:, 1].movedim(1, 0))
+    torch.testing.assert_close(states[1].gains[:1], renewal.movedim(0, 1))
+
+
 def test_statistics_are_those_of_all_samples_together():
     model = network('mmdia.DIALSTM', interaction_args=dict(ratio=2)).eval()
     batches = torch.rand(10, 3, 8, 8).split((4, 1, 5))
