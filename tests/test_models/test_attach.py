@@ -284,6 +284,15 @@ def test_checkpointing(interaction):
         mmdia.attach(mmdia.detach(saving), interaction)
 
 
+def test_checkpointing_that_the_model_does_goes_on():
+    model = MMDetResNet(18, base_channels=8, with_cp=True, norm_eval=False)
+    mmdia.attach(model, config('mmdia.DIALSTM')).train()
+    passes = []
+    model.layer2[0].conv1.register_forward_hook(lambda *_: passes.append(1))
+    model(images())[-1].sum().backward()
+    assert len(passes) == 2
+
+
 def test_compiles_as_one_graph():
     torch.compiler.reset()
     model = randomize(mmdia.attach(timm_resnet(layers=(1, 1, 1, 1)), RLA)).double().eval()
