@@ -8,6 +8,7 @@ WHEELHOUSE ?=
 DEMO_ARGS ?=
 TEST_ARGS ?= -n auto
 BENCH_ARGS ?=
+GPU_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -22,13 +23,14 @@ EXTRAS := .[analysis,demo,dev,export]
 timed = @echo "==> $(1)"; start=$$(date +%s); { $(2); } && \
 	echo "    done in $$(($$(date +%s) - start)) s"
 
-.PHONY: help demo test bench lint setup clean
+.PHONY: help demo test bench gpu-check lint setup clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    train a classifier and a detector on small data, show the results"
 	@echo "make test    run all tests"
 	@echo "make bench   compare time and memory with those of plain networks, in 10 minutes"
+	@echo "make gpu-check    test and measure on a GPU, in 10 minutes"
 	@echo "make lint    check format and style"
 	@echo "make setup   only install everything into $(VENV)"
 	@echo "make clean   remove $(VENV) and the results of runs"
@@ -42,6 +44,9 @@ test: setup
 
 bench: setup
 	@$(BIN)/python tools/analysis_tools/benchmark.py $(BENCH_ARGS)
+
+gpu-check: setup
+	@$(BIN)/python tools/gpu_check.py $(GPU_ARGS)
 
 lint: setup
 	@$(BIN)/pre-commit run --all-files
