@@ -31,7 +31,7 @@ help:
 	@echo "make test    run all tests"
 	@echo "make bench   compare time and memory with those of plain networks, in 10 minutes"
 	@echo "make gpu-check    test and measure on a GPU, in 10 minutes"
-	@echo "make lint    check format and style"
+	@echo "make lint    check format, style and type hints"
 	@echo "make setup   only install everything into $(VENV)"
 	@echo "make clean   remove $(VENV) and the results of runs"
 	@echo "Options: PYTHON=python3.12  WHEELHOUSE=DIR  DEMO_ARGS=--quick  TEST_ARGS='-k dia'"
@@ -50,6 +50,7 @@ gpu-check: setup
 
 lint: setup
 	@$(BIN)/pre-commit run --all-files
+	@$(BIN)/mypy
 
 setup: $(VENV)/mmdia.done
 

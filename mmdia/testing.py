@@ -1,7 +1,7 @@
 """Checks of an interaction: what every method on every network has to do, whatever it computes."""
 
 import copy
-from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 import torch
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmdia.models import LayerInteraction, ResNet
 
-ALL_LEVELS = dict(out_indices=(0, 1, 2, 3))
+ALL_LEVELS: Dict[str, Any] = dict(out_indices=(0, 1, 2, 3))
 DRAWS = 5  # of random weights: with some of them, none of few hidden units is active
 
 
@@ -72,14 +72,16 @@ class SmallNetworks:
         """
         interaction = self.interaction
         if identity_init:
-            interaction = dict(interaction, identity_init=True)
+            interaction = dict(interaction or {}, identity_init=True)
         model = ResNet(self.depth, interaction, base_channels=self.base_channels, **kwargs)
         model.init_weights()
         return model
 
     def random(self, **kwargs: Any) -> ResNet:
         """Build a network with random norms; see :meth:`build`."""
-        return randomize(self.build(**kwargs))
+        model = self.build(**kwargs)
+        randomize(model)
+        return model
 
     def plain(self, **kwargs: Any) -> ResNet:
         """Build the network without the interaction, with random norms; see :meth:`build`."""
@@ -170,21 +172,22 @@ def check_independence_of_copies(networks: SmallNetworks) -> None:
 
 def expect_gradients(networks: SmallNetworks, draw: Callable[[], ResNet]) -> None:
     """Check that every parameter gets a gradient, with some of the weights that are drawn."""
-    silent: Optional[Set[str]] = None
+    silent: List[Set[str]] = []
     for _ in range(DRAWS):
-        zero = set()
+        silent.append(set())
         for name, grad in gradients(draw(), images(4)).items():
-            expect(grad is not None, f'{name} gets no gradient: nothing computes with it')
+            if grad is None:
+                raise AssertionError(f'{name} gets no gradient: nothing computes with it')
             expect(torch.isfinite(grad).all(), f'{name} gets a gradient that is not finite')
             unused = name.endswith(networks.unused)
             expect(not (unused and grad.any()), f'{name} gets a gradient: take it out of unused')
             if not (unused or grad.any()):
-                zero.add(name)
-        silent = zero if silent is None else silent & zero
-        if not silent:
+                silent[-1].add(name)
+        if not set.intersection(*silent):
             return
+    name = min(set.intersection(*silent))
     raise AssertionError(
-        f'{min(silent)} gets a gradient of zero: it never learns; name it in unused if it cannot'
+        f'{name} gets a gradient of zero: it never learns; name it in unused if it cannot'
     )
 
 

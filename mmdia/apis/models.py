@@ -65,8 +65,7 @@ def find_config(model: Union[str, Path, Config]) -> Tuple[Config, dict]:
         return get_config(str(model)), entries.get(Path(model).stem, {})
     if Path(model).suffix == '.py':
         return Config.fromfile(model), {}
-    files = named_configs()
-    files.update((name, config_path(entry)) for name, entry in entries.items())
+    files = {**named_configs(), **{name: config_path(entry) for name, entry in entries.items()}}
     if model in files:
         return Config.fromfile(files[model]), entries.get(model, {})
     close = ', '.join(get_close_matches(str(model), files)) or 'none'

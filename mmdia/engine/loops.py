@@ -44,7 +44,8 @@ def common_seed(runner: Runner) -> int:
 
 def seed_samplers(loader: DataLoader, seed: int) -> None:
     """Set the seed of samplers, which are built before a checkpoint brings that of its run."""
-    for sampler in (loader.sampler, loader.batch_sampler.sampler):
+    sampler: Any
+    for sampler in (loader.sampler, getattr(loader.batch_sampler, 'sampler', None)):
         if hasattr(sampler, 'seed'):
             sampler.seed = seed
 
@@ -167,9 +168,10 @@ def seeded_batches(batch_sampler: Sampler, seed: int) -> Iterator[List[int]]:
         seed (int): Seed of the run.
     """
     seed += get_rank()
+    sampler: Any = getattr(batch_sampler, 'sampler', None)
     for epoch in count():
-        if hasattr(batch_sampler.sampler, 'set_epoch'):
-            batch_sampler.sampler.set_epoch(epoch)
+        if hasattr(sampler, 'set_epoch'):
+            sampler.set_epoch(epoch)
         for indices in batch_sampler:
             yield [seed, *indices]
             seed += get_world_size()

@@ -95,7 +95,7 @@ def collect(records: Sequence[dict], metric: str, best: bool = False) -> Dict[st
         left out.
     """
     name, figure = METRICS.get(metric, (metric, float))
-    samples = defaultdict(lambda: Sample({}, {}))
+    samples: Dict[str, Sample] = defaultdict(lambda: Sample({}, {}))
     for record in records:
         value = record['best' if best else 'last'].get(name)
         if value is not None:
@@ -105,7 +105,7 @@ def collect(records: Sequence[dict], metric: str, best: bool = False) -> Dict[st
     return dict(samples)
 
 
-def p_value(test, first: List[float], second: List[float]) -> Optional[float]:
+def p_value(test: Callable, first: List[float], second: List[float]) -> Optional[float]:
     """The p-value of a t-test; None where there is no spread to judge by."""
     if min(len(first), len(second)) < 2:
         return None

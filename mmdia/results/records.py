@@ -107,7 +107,7 @@ def git_revision() -> Optional[str]:
 
 def circumstances() -> dict:
     """What a result may depend on beside its config: code, hardware and libraries."""
-    versions = {'python': platform.python_version(), 'mmdia': __version__}
+    versions: Dict[str, Optional[str]] = {'python': platform.python_version(), 'mmdia': __version__}
     versions.update((each.module, installed_version(each)) for each in REQUIREMENTS)
     return dict(
         revision=git_revision(),

@@ -40,7 +40,7 @@ def main_metrics(records: Sequence[dict]) -> List[str]:
         List[str]: Accuracy, box AP and mask AP, those that a record has; of
         records that have none of them, the first scalar of each.
     """
-    found = []
+    found: List[str] = []
     for record in records:
         known = [
             metric
@@ -106,11 +106,10 @@ def curves(models: Sequence[Model], metric: str) -> Dict[str, Figure]:
                 steps = [step for step, _ in points]
                 drawn = [v if title != metric else figure_of(v) for _, v in points]
                 label = model.name if number == 0 else None
-                style = dict(color=color(place), marker='.', linewidth=1)
-                panel.plot(steps, drawn, label=label, **style)
+                panel.plot(steps, drawn, label=label, color=color(place), marker='.', linewidth=1)
         by_epoch = 'max_epochs' in models[0].config.get('train_cfg', {})
         panel.set(xlabel='epoch' if by_epoch else 'iteration', ylabel=title)
-        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.locator_params(axis='x', integer=True)
         panel.grid(alpha=0.3)
         figure.legend(loc='outside lower center', fontsize='small', frameon=False)
         figures[title] = figure

@@ -84,8 +84,8 @@ def read_rows(path: Union[str, Path, None] = None) -> List[Row]:
                 raise ValueError(f'the columns must be {",".join(COLUMNS)}')
             for cells in reader:
                 entry = dict(zip(COLUMNS, cells, strict=True))
-                exact = entry['exact_params']
-                rows.append(Row(**{**entry, 'exact_params': int(exact) if exact else None}))
+                exact = entry.pop('exact_params')
+                rows.append(Row(**entry, exact_params=int(exact) if exact else None))
         except (ValueError, csv.Error) as error:  # undecodable text is a ValueError
             raise ValueError(f'{path}, line {max(reader.line_num, 1)}: {error}') from error
     return rows

@@ -99,7 +99,7 @@ def grad_cam(
     if unknown or not blocks:
         raise ValueError(f'blocks must be some of {", ".join(outputs)}, got {blocks}')
 
-    class BlockCAM(package.GradCAM):
+    class BlockCAM(package.GradCAM):  # type: ignore[name-defined]
         def aggregate_multi_layers(self, maps: List[np.ndarray]) -> np.ndarray:
             """All maps in place of their mean."""
             return np.concatenate(maps, axis=1)

@@ -1,6 +1,6 @@
 """How much a layer draws on each layer before it, by the Gini importance of a random forest."""
 
-from typing import Callable, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -103,10 +103,9 @@ def plot_integration(models: Mapping[str, Mapping[str, Integration]]) -> Figure:
             extent=(0.5, size + 0.5, size + 1.5, 1.5),
             interpolation='nearest',
         )
-        for axis in (panel.xaxis, panel.yaxis):
-            axis.get_major_locator().set_params(integer=True, nbins=6)
+        panel.locator_params(integer=True, nbins=6)
         panel.set(title=title, xlabel='source block', ylabel='target block')
-        style = dict(fontsize=min(7, 90 / size), va='center', clip_on=False)
+        style: Dict[str, Any] = dict(fontsize=min(7, 90 / size), va='center', clip_on=False)
         panel.text(size + 0.6, 1.3, 'R²', **style)
         for row, value in enumerate(explained, 2):
             panel.text(size + 0.6, row, f'{value:.2f}', **style)

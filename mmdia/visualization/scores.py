@@ -62,8 +62,7 @@ def plot_scores(models: Mapping[str, Mapping[str, List[Scores]]]) -> Figure:
             extent=(0.5, size + 0.5, size + 0.5, 0.5),
             interpolation='nearest',
         )
-        for axis in (panel.xaxis, panel.yaxis):
-            axis.get_major_locator().set_params(integer=True, nbins=9)
+        panel.locator_params(integer=True, nbins=9)
         panel.set(title=title, xlabel='attended block', ylabel='block')
     figure.colorbar(image, ax=[panel for panel, *_ in panels], label='attention score, mean')
     return figure

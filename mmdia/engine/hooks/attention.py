@@ -53,7 +53,7 @@ class AttentionHook(Hook):
         check_type('names', names, list, tuple, type(None))
         check_bool('histograms', histograms)
         self.interval, self.names, self.histograms = interval, names, histograms
-        self.recorder = None
+        self.recorder: Any = None
 
     def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Record, if it is an iteration to be looked at.

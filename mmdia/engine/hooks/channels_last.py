@@ -1,6 +1,6 @@
 """Maps whose channels are innermost in memory."""
 
-from typing import Any
+from typing import Any, List
 
 import torch
 from mmengine.hooks import Hook
@@ -8,6 +8,7 @@ from mmengine.model import BaseDataPreprocessor
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.hooks import RemovableHandle
 
 from mmdia.registry import HOOKS
 
@@ -55,7 +56,7 @@ class ChannelsLastHook(Hook):
     priority = 'VERY_HIGH'
 
     def __init__(self) -> None:
-        self.handles = []
+        self.handles: List[RemovableHandle] = []
 
     def before_run(self, runner: Runner) -> None:
         """Convert the weights, and from now on the images."""

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, Optional, Tuple
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
@@ -13,7 +13,7 @@ from mmdia.registry import HOOKS
 from ..files import BACKEND, remove_parts, replace_file
 
 # How MMEngine's arguments say that files are on disk.
-LOCAL = ({}, dict(backend='local'), dict(backend='disk'))
+LOCAL: Tuple[dict, ...] = ({}, dict(backend='local'), dict(backend='disk'))
 
 
 @HOOKS.register_module()
@@ -30,7 +30,7 @@ class DurableCheckpointHook(CheckpointHook):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        storage = self.backend_args or self.file_client_args or {}
+        storage = self.backend_args or self.file_client_args or {}  # type: ignore[has-type]
         if storage in LOCAL and '://' not in str(self.out_dir):
             self.backend_args, self.file_client_args = dict(backend=BACKEND), None
         self._previous_best: Dict[str, Optional[str]] = {}

@@ -1,12 +1,13 @@
 """Heads that predict in single precision."""
 
 import re
-from typing import Any, Tuple
+from typing import Any, List, Tuple
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from mmdia.registry import HOOKS
 
@@ -42,7 +43,7 @@ class SinglePrecisionHeadsHook(Hook):
     """
 
     def __init__(self) -> None:
-        self.handles = []
+        self.handles: List[RemovableHandle] = []
 
     def before_run(self, runner: Runner) -> None:
         """Convert from now on."""

@@ -107,7 +107,7 @@ class InterruptionHook(Hook):
     priority = 'LOWEST'
 
     def __init__(self) -> None:
-        self._signal: Optional[int] = None
+        self._signal = 0  # none yet
         self._position: Optional[dict] = None
         self._group: Any = None
 
@@ -126,16 +126,16 @@ class InterruptionHook(Hook):
         release_signals()
 
     def _note(self, number: int, frame: Any) -> None:
-        if self._signal is not None:
+        if self._signal:
             raise KeyboardInterrupt
         self._signal = number
 
     def _asked_to_stop(self) -> bool:
         if self._group is not None:
-            number = torch.tensor(self._signal or 0)
+            number = torch.tensor(self._signal)
             all_reduce(number, 'max', self._group)
-            self._signal = int(number) or None
-        return self._signal is not None
+            self._signal = int(number)
+        return bool(self._signal)
 
     def after_train_iter(
         self,
