@@ -22,6 +22,8 @@ project = 'mmdia'
 release = __version__
 html_title = f'mmdia {release}'
 html_theme = 'furo'
+html_static_path = ['static']
+html_css_files = ['style.css']
 templates_path = ['templates']
 html_additional_pages = {'index': 'redirect.html'}
 html_show_copyright = False
@@ -59,7 +61,8 @@ def add_navigation(app: Sphinx, docname: str, source: List[str]) -> None:
         return
     title, *sections = re.split(r'^## ', source[0], flags=re.MULTILINE)
     for number, section in enumerate(sections):
-        pages = re.findall(r'^\| \[[^]]+\]\(([^)#]+)\)', section, re.MULTILINE)
+        links = re.findall(r'^\| \[([^]]+)\]\(([^)]+)\)', section, re.MULTILINE)
+        pages = [f'{text} <{page}>' for text, page in links]
         caption = section.partition('\n')[0]
         lines = ['```{toctree}', ':hidden:', f':caption: {caption}', '', *pages, '```', '']
         sections[number] = f'## {section.rstrip()}\n\n' + '\n'.join(lines)

@@ -1,15 +1,15 @@
-"""Write the table of docs/choosing.md: what each method costs and what it gains.
+"""Write the tables of docs/choosing.md: what each method costs and what it gains.
 
 The figures are those of other pages and files: parameters and FLOPs of the pages of the methods,
 time and memory of docs/speed.md, gains of results/ and configs/rows.csv. With --check, only says
-whether the table is up to date.
+whether the tables are up to date.
 """
 
 import re
 from argparse import ArgumentParser
 from decimal import Decimal
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from mmdia.results.comparison import collect, compare
 from mmdia.results.records import read_records
@@ -17,19 +17,15 @@ from mmdia.results.rows import Row, read_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / 'docs' / 'choosing.md'
-TABLE = re.compile(r'(?<=<!-- list_methods\.py -->\n)(?:\|.*\n)+')
-HEADER = (
-    'Method',
-    '`interaction`',
-    'Parameters',
-    'FLOPs',
-    'Training time',
-    'Memory',
-    'ImageNet, ResNet-50',
-    'COCO, Faster R-CNN R50',
-    'CIFAR-100, small ResNet-18',
-)
-BENCHMARKS = (('ResNet50', 'ImageNet'), ('Faster R-CNN R50', 'COCO'))
+TABLE = re.compile(r'(?<=<!-- list_methods\.py: (\w{5}) -->\n)(?:\|.*\n)+')
+COSTS = ('Method', 'Interaction', 'Parameters', 'FLOPs', 'Training time', 'Memory')
+# Titles of columns, networks and data.
+BENCHMARKS = {
+    'ImageNet, ResNet-50': (('ResNet50',), 'ImageNet'),
+    'COCO, Faster R-CNN R50': (('Faster R-CNN R50',), 'COCO'),
+    'CIFAR-100, ResNet-110 or -164': (('ResNet110', 'ResNet164'), 'CIFAR-100'),
+}
+GAINS = ('Method', *BENCHMARKS, 'CIFAR-100, small ResNet-18')
 SMALL = 'small/{}resnet18-w16_b128-20e_cifar100'
 
 
@@ -103,24 +99,24 @@ def measured(method: Method) -> List[str]:
     return ['', '']
 
 
-def gain_in_papers(method: Method, network: str, data: str, rows: List[Row]) -> str:
+def gain_in_papers(method: Method, networks: Tuple[str], data: str, rows: List[Row]) -> str:
     """What papers print for a method less what they print for the plain network."""
     names = re.compile(rf'{method.name}( [rM]=.*| adaptive)?')
-    gains = []
+    metrics = ('accuracy', 'error', 'box_AP')
+    rows = [row for row in rows if row.network in networks and row.data == data]
+    rows = [row for row in rows if row.metric in metrics]
+    plain = {place(row): row.printed for row in rows if row.method == 'plain'}
+    gains: Dict[str, str] = {}
     for row in rows:
-        if (row.network, row.data) != (network, data) or not names.fullmatch(row.method):
-            continue
-        place = (row.paper, row.table, network, data, row.metric)
-        (plain,) = (
-            Decimal(other.printed)
-            for other in rows
-            if (other.paper, other.table, other.network, other.data, other.metric) == place
-            and other.method == 'plain'
-        )
-        if row.metric in ('accuracy', 'error', 'box_AP') and row.printed:
-            gain = Decimal(row.printed) - plain
-            gains.append(f'{-gain if row.metric == "error" else gain:+} ({row.paper})')
-    return ', '.join(gains)
+        if row.printed and names.fullmatch(row.method) and place(row) in plain:
+            gain = Decimal(row.printed) - Decimal(plain[place(row)])
+            gains.setdefault(row.paper, f'{-gain if row.metric == "error" else gain:+}')
+    return ', '.join(f'{gain} ({paper})' for paper, gain in gains.items())
+
+
+def place(row: Row) -> Tuple[str, ...]:
+    """What rows have in common whose methods are compared."""
+    return row.paper, row.table, row.network, row.data, row.metric
 
 
 def gain_here(method: Method, records: List[dict]) -> str:
@@ -133,20 +129,37 @@ def gain_here(method: Method, records: List[dict]) -> str:
     return f'{difference.mean:+.2f} ({difference.seeds} seed{"s" * (difference.seeds != 1)})'
 
 
-def table() -> str:
-    """The lines of the table."""
-    rows, records = read_rows(), read_records(ROOT / 'results')
-    lines = [f'| {" | ".join(HEADER)} |\n', '|---' * len(HEADER) + '|\n']
+def lines(*rows: Sequence[str]) -> str:
+    """A table in Markdown, of its header and its rows."""
+    header, *others = (f'| {" | ".join(row)} |\n' for row in rows)
+    return ''.join([header, '|---' * len(rows[0]) + '|\n', *others])
+
+
+def table_of_costs() -> str:
+    """Size and time of the methods."""
+    rows = []
     for method in METHODS:
-        gains = [gain_in_papers(method, *benchmark, rows) for benchmark in BENCHMARKS]
-        cells = [method.name, f'`{method.config}`', *costs(method), *measured(method), *gains]
-        lines.append(f'| {" | ".join([*cells, gain_here(method, records)])} |\n')
-    return ''.join(lines)
+        kind = re.search(r'mmdia\.\w+', method.config)[0]
+        rows.append(
+            [method.name, f'[`{kind}`]({method.page}.md)', *costs(method), *measured(method)]
+        )
+    return lines(COSTS, *rows)
+
+
+def table_of_gains() -> str:
+    """Accuracy of the methods beside that of the plain network."""
+    printed, records = read_rows(), read_records(ROOT / 'results')
+    rows = []
+    for method in METHODS:
+        gains = [gain_in_papers(method, *where, printed) for where in BENCHMARKS.values()]
+        rows.append([method.name, *gains, gain_here(method, records)])
+    return lines(GAINS, *rows)
 
 
 def page() -> str:
-    """The text of the page, with the table as it should be."""
-    return TABLE.sub(lambda _: table(), PAGE.read_text(encoding='utf-8'))
+    """The text of the page, with the tables as they should be."""
+    tables = dict(costs=table_of_costs, gains=table_of_gains)
+    return TABLE.sub(lambda match: tables[match[1]](), PAGE.read_text(encoding='utf-8'))
 
 
 def main() -> None:
