@@ -89,7 +89,9 @@ def find_by_name(
     domain, name = env.get_domain('py'), node['reftarget'].rpartition('.')[2]
     found = domain.find_obj(env, '', '', name, node['reftype'], searchmode=1)
     places = {(entry.docname, entry.node_id) for _, entry in found}  # a class has several names
-    return make_refnode(app.builder, node['refdoc'], *places.pop(), content) if places else None
+    if len(places) != 1:
+        return None
+    return make_refnode(app.builder, node['refdoc'], *places.pop(), content)
 
 
 def setup(app: Sphinx) -> None:

@@ -30,6 +30,13 @@ FENCED = re.compile(r'^```(\w*)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 PROGRAMS = ('python', 'pip', 'make', 'mim', 'git', 'export', 'tools/', '.ci/')
 INLINE = re.compile(r'(?<!`)`((?:python|pip|make|mim|git|tools/[\w/]+\.(?:sh|py)) [^`]+)`(?!`)')
 PACKAGE = ROOT / 'mmdia'
+# What scripts start, and the number of their own arguments before its options.
+LAUNCHERS = {
+    'tools/dist_train.sh': ('tools/train.py', 2),
+    'tools/dist_test.sh': ('tools/test.py', 3),
+    'tools/slurm_train.sh': ('tools/train.py', 4),
+    'tools/slurm_test.sh': ('tools/test.py', 4),
+}
 CONFIG_NAME = re.compile(r'(?:mmdia://)?([a-z][\w-]*_(?:fpn_|b\d+|\d+xb\d+)[\w-]*)')
 
 
@@ -259,6 +266,10 @@ def test_commands_are_understood(path, parse):
             check_pip(args)
         elif program.endswith('.py'):  # named in a sentence, with one of its options
             assert args[0] in (ROOT / program).read_text(encoding='utf-8') or args[0] == '--amp'
+        elif program in LAUNCHERS:
+            tool, known = LAUNCHERS[program]
+            assert len(args) >= known, line
+            parse(tool, args[:1] + ['CHECKPOINT'] * tool.endswith('test.py') + args[known:])
         elif '/' in program:
             assert os.access(ROOT / program, os.X_OK), program
         else:
