@@ -18,19 +18,20 @@ APT := build-essential python3-dev python3-venv
 CAN_COMPILE := command -v g++ >/dev/null && $(PYTHON) -c \
 	'import os, sysconfig as s; open(os.path.join(s.get_path("include"), "Python.h"))' 2>/dev/null
 CLASSIC := mmcv mmcv-lite mmdet mmengine mmengine-lite mmpretrain
-EXTRAS := .[analysis,demo,dev,export]
+EXTRAS := .[analysis,demo,dev,docs,export]
 # $(call timed,what,command): say what happens and how long it took.
 timed = @echo "==> $(1)"; start=$$(date +%s); { $(2); } && \
 	echo "    done in $$(($$(date +%s) - start)) s"
 
-.PHONY: help demo test bench gpu-check lint setup clean
+.PHONY: help demo test bench gpu-check docs lint setup clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    train a classifier and a detector on small data, show the results"
 	@echo "make test    run all tests"
 	@echo "make bench   compare time and memory with those of plain networks, in 10 minutes"
-	@echo "make gpu-check    test and measure on a GPU, in 10 minutes"
+	@echo "make gpu-check   test and measure on a GPU, in 10 minutes"
+	@echo "make docs    build the documentation site in build/docs"
 	@echo "make lint    check format, style and type hints"
 	@echo "make setup   only install everything into $(VENV)"
 	@echo "make clean   remove $(VENV) and the results of runs"
@@ -47,6 +48,12 @@ bench: setup
 
 gpu-check: setup
 	@$(BIN)/python tools/gpu_check.py $(GPU_ARGS)
+
+# A warning, such as of a link that leads nowhere, is an error.
+docs: setup
+	$(call timed,Building the documentation site,\
+		$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs . build/docs)
+	@echo "build/docs/index.html"
 
 lint: setup
 	@$(BIN)/pre-commit run --all-files

@@ -87,7 +87,8 @@ setup(
     python_requires='>=3.10',
     install_requires=read_requirements('runtime.txt'),
     extras_require={
-        name: read_requirements(f'{name}.txt') for name in ('analysis', 'demo', 'dev', 'export')
+        name: read_requirements(f'{name}.txt')
+        for name in ('analysis', 'demo', 'dev', 'docs', 'export')
     },
     cmdclass={'build_py': BuildWithConfigs, 'bdist_wheel': WheelForMim},
     zip_safe=False,

@@ -5,6 +5,7 @@ import inspect
 import os
 import pkgutil
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -255,6 +256,32 @@ def test_flops(page, interaction, params, flops):
         model = ResNet(50, interaction).eval()
     model.to_empty(device='cpu')
     assert flops == f'{(count_flops(model, 224) + CLASSIFIER["flops"]) / 1e9:.2f} G'
+
+
+@torch.no_grad()
+def test_cost_of_the_plain_network():
+    with torch.device('meta'):
+        model = ResNet(50).eval()
+    params = sum(p.numel() for p in model.parameters()) + CLASSIFIER['params']
+    flops = count_flops(model.to_empty(device='cpu'), 224) + CLASSIFIER['flops']
+    params, flops = f'{params / 1e6:.2f} M', f'{flops / 1e9:.2f} G'
+    page = read(ROOT / 'docs' / 'interactions.md')
+    assert f'The plain network has {params} parameters and {flops} FLOPs.' in page
+    assert f'network has {params} and {flops}.' in read(ROOT / 'docs' / 'choosing.md')
+
+
+def test_table_of_methods_is_up_to_date():
+    tool = runpy.run_path(str(ROOT / 'tools' / 'analysis_tools' / 'list_methods.py'))
+    assert read(ROOT / 'docs' / 'choosing.md') == tool['page']()
+
+
+def test_every_page_is_in_the_index():
+    index = ROOT / 'docs' / 'README.md'
+    linked = re.findall(r'^\| \[[^]]+\]\(([^)]+)\)', read(index), re.MULTILINE)
+    assert {(index.parent / link).resolve() for link in linked} == {
+        *PAGES,
+        ROOT / 'docs' / 'api' / 'index.rst',
+    } - {index}
 
 
 TRUNKS = [

@@ -18,25 +18,25 @@ INTRODUCTION = """# Configs of the papers
 <!-- Written by tools/analysis_tools/list_configs.py from configs/rows.csv. -->
 
 [configs/rows.csv](../configs/rows.csv) has a row for every accuracy, error and AP that the four
-papers print, with the spread, the number of parameters and the run that gives it. Here they are by
-run: a config, to which the first column leads, with options.
+papers print, with the spread, the number of parameters and the run that gives it. On this page,
+they are sorted by run. A run is a config, which the first column links, with options:
 
 ```bash
 python tools/train.py configs/CONFIG --cfg-options OPTIONS
 ```
 
-What the papers print is quoted; none of these networks has been trained here to its end. Where a
-paper is silent on the recipe, the config takes that of the same network elsewhere in the paper, or
-of its released code, where there is one. There is none for mini-ImageNet, chest X-rays, the crops
-of STL-10 and the batch of 128 on CIFAR in RLA: the pages of [Layer-wise Shared
+The figures are quoted from the papers; none of these networks has been trained here to its end. If
+a paper does not give the recipe, the config follows the same network elsewhere in the paper, or the
+released code. For mini-ImageNet, chest X-rays, the crops of STL-10 and the batch of 128 on CIFAR in
+RLA, there is neither: see the pages of [Layer-wise Shared
 Attention](../configs/lsa/README.md#what-the-paper-leaves-open) and
-[RLA](../configs/rla/README.md#what-the-paper-leaves-open) say what was chosen.
+[RLA](../configs/rla/README.md#what-the-paper-leaves-open) for what was chosen.
 
-Numbers in brackets are those of the papers' tables. Of detectors, the page has the AP of boxes and
-masks alone.
+Numbers in brackets are those of the papers' tables. For detectors, this page shows only the AP of
+boxes and masks.
 
-Where the datasets have to lie: [datasets](datasets.md). How many parameters the papers print:
-`python tools/analysis_tools/paper_params.py`.
+See [datasets](datasets.md) for where to put the data. `python tools/analysis_tools/paper_params.py`
+compares the numbers of parameters.
 """
 
 # Title and what the figures are, by the name in the table.
