@@ -8,12 +8,17 @@ from .version import __version__
 check_requirements()
 
 from mmengine.config.utils import MODULE2PACKAGE  # noqa: E402
+from mmengine.utils import is_installed  # noqa: E402
 
 if TYPE_CHECKING:
     from .models.attachment import attach, detach
 
 # MMEngine resolves ``mmdia::...`` config names only for packages that it knows.
 MODULE2PACKAGE.setdefault('mmdia', 'mmdia')
+# It looks for ``mmseg::...`` in the distribution mmsegmentation, not in onedl-mmsegmentation.
+for module, distribution in MODULE2PACKAGE.items():
+    if module != distribution and is_installed(module) and not is_installed(distribution):
+        MODULE2PACKAGE[module] = module
 
 __all__ = ['__version__', 'attach', 'detach']
 
