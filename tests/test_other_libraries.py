@@ -8,10 +8,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmcv import VideoReader
 from mmengine.config import Config
-from mmengine.registry import MODELS
+from mmengine.registry import DATASETS, MODELS, init_default_scope
 
 from mmdia.apis import get_model
+from mmdia.cli.data_faults import look_through
+from mmdia.models import ResNet
 from mmdia.results.complexity import count_flops, measure_complexity
 from mmdia.testing import randomize
 
@@ -51,7 +54,7 @@ SLIM_ROTATED = """
 model['backbone']['ratio'] = 4
 model['neck'] = dict(in_channels=[32, 64, 128, 256], out_channels=8)
 model['bbox_head'].update(in_channels=8, feat_channels=8, stacked_convs=1)
-model['test_cfg'] = dict(score_thr=0.0, max_per_img=5)
+model['test_cfg'] = dict(score_thr=0.0, max_per_img=2)
 for loader, step in ((_base_.train_dataloader, 3), (_base_.val_dataloader, 1)):
     loader.dataset.pipeline[step].scale = (64, 64)
 _base_.test_dataloader.dataset.pipeline[1].scale = (64, 64)
@@ -122,6 +125,11 @@ def test_segmentation(run, fruit):  # noqa: F811
     assert 'mIoU' in run(*test)
     run(*demo)
     assert_drawn()
+    film = cv2.VideoWriter('film.avi', cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))
+    film.write(np.zeros((48, 64, 3), np.uint8))
+    film.release()
+    run('image_demo.py', 'film.avi', 'fruit.py', checkpoint)
+    assert len(VideoReader('outputs/film.mp4')) == 1
     names = {}
     exec(EXAMPLE.replace('iter_20000', 'iter_4'), names)
     assert cv2.imread('fruit.png').shape == (64, 64, 3)
@@ -173,6 +181,34 @@ def test_rotated_boxes(run):  # noqa: F811
     assert_drawn()
     cfg = Config.fromfile('harbors.py')
     assert len(get_model(cfg).extract_feat(torch.zeros(1, 3, 64, 64))) == 5
+
+
+def test_missing_masks_are_found(fruit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fruit()
+    dataset = dict(Config.fromfile('fruit.py').val_dataloader.dataset, _scope_='mmseg')
+    missing = Path('data/fruit/masks/val/b.png')
+    missing.unlink()
+    found = look_through(DATASETS.build(dataset), num_classes=3)
+    assert (found.looked_at, found.bad_images) == (8, [str(missing)])
+    dataset['pipeline'] = []
+    assert not look_through(DATASETS.build(dataset)).bad_images
+
+
+def test_rotated_boxes_without_annotations(tmp_path):
+    """As MMRotate's test on the images of DOTA, whose annotations are not public."""
+    pytest.importorskip('mmrotate')
+    write_image(tmp_path / 'a.png')
+    dataset = dict(type='mmrotate.DOTADataset', data_prefix=dict(img_path=str(tmp_path)))
+    found = look_through(DATASETS.build(dict(dataset, test_mode=True)), num_classes=15)
+    assert found.looked_at == 1 and not found.labels and not found.bad_images
+
+
+def test_defaults_in_mmrotate_are_those_of_mmdet():
+    init_default_scope('mmrotate')
+    model = ResNet(18, base_channels=8)
+    assert model.out_indices == (0, 1, 2, 3) and model.norm_eval
+    assert model.conv1.out_channels == 8
 
 
 def test_every_config_and_command_is_run():

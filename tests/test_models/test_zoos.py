@@ -14,7 +14,7 @@ from mmdia.models.utils import our_names
 from ..helpers import randomize
 from ..zoos import KINDS, backbones
 
-LIBRARIES = ('mmdet', 'mmpretrain', 'mmseg')
+LIBRARIES = ('mmdet', 'mmpretrain', 'mmrotate', 'mmseg')
 
 
 @pytest.fixture
