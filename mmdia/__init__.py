@@ -1,8 +1,9 @@
 """Shared attention along the depth of ResNets, for OpenMMLab."""
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from .compat import check_requirements
+from .compat import check_requirements, has_distribution
 from .version import __version__
 
 check_requirements()
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 # MMEngine resolves ``mmdia::...`` config names only for packages that it knows.
 MODULE2PACKAGE.setdefault('mmdia', 'mmdia')
+# It looks for ``mmseg::...`` in the distribution mmsegmentation, not in onedl-mmsegmentation.
+for module, distribution in MODULE2PACKAGE.items():
+    if module != distribution and find_spec(module) and not has_distribution(distribution):
+        MODULE2PACKAGE[module] = module
 
 __all__ = ['__version__', 'attach', 'detach']
 

@@ -44,12 +44,17 @@ REQUIREMENTS = (
 
 def installed_version(requirement: Requirement) -> Optional[str]:
     """The installed version of a requirement, or None where it is missing."""
-    for name in requirement.distributions:
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return None
+    found = filter(has_distribution, requirement.distributions)
+    return next(map(metadata.version, found), None)
+
+
+def has_distribution(name: str) -> bool:
+    """Whether a distribution is installed."""
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def check_requirement(requirement: Requirement) -> None:

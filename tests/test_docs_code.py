@@ -74,6 +74,7 @@ RUN_ELSEWHERE = {
     'docs/attach.md': 'test_docs.py',
     'docs/new_method.md': 'test_docs.py',
     'docs/new_parts.md': 'test_docs.py',
+    'docs/other_libraries.md': 'test_other_libraries.py',
     'docs/running.md': 'test_engine/test_overrides.py',
 }
 NOT_RUN = {

@@ -1,4 +1,4 @@
-"""The backbones in the configs that MMDetection, MMPretrain and MMSegmentation carry along."""
+"""The backbones in the configs of MMDetection, MMPretrain, MMRotate and MMSegmentation."""
 
 import re
 from copy import deepcopy

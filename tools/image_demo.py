@@ -1,23 +1,25 @@
-"""Show what a detector or a classifier finds in images and videos.
+"""Show what a classifier, a detector or a segmentation network finds in images and videos.
 
-Takes an image, a folder of images, a URL, or, for detectors, a video.
+Takes an image, a folder of images, a URL, or, unless it is a classifier, a video.
 """
 
 from argparse import ArgumentParser, Namespace
 from functools import partial
 from pathlib import Path
-from typing import Callable, List
+from typing import Callable, List, Optional
 
 import cv2
 import mmcv
 import numpy as np
 import torch
+from mmengine.config import Config
+from mmengine.infer import BaseInferencer
 from mmengine.registry import init_default_scope
 
 from mmdia.checkpoints.loader import PREFIX
 from mmdia.cli.command_line import add_trust_argument, load_config, protect
 from mmdia.cli.weights import check_weights, read_weights
-from mmdia.utils.configs import is_detection, scope_of
+from mmdia.utils.configs import is_detection, is_segmentation, scope_of
 
 IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.tif', '.tiff', '.webp')
 VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
@@ -83,9 +85,27 @@ def draw_video(video: str, out_dir: str, draw: Callable) -> None:
     codec = cv2.VideoWriter_fourcc(*'mp4v')
     writer = cv2.VideoWriter(str(out), codec, reader.fps, reader.resolution)
     for frame in reader:
-        (drawn,) = draw(frame, return_vis=True)['visualization']
+        drawn = draw(frame, return_vis=True)['visualization']
+        drawn = drawn[0] if isinstance(drawn, list) else drawn  # of a detector
         writer.write(np.ascontiguousarray(drawn))
     writer.release()
+
+
+def build_inferencer(cfg: Config, checkpoint: str, device: Optional[str]) -> BaseInferencer:
+    """The inferencer of the library of a config, in its default scope."""
+    scope = scope_of(cfg)
+    init_default_scope(scope)
+    if is_detection(cfg):
+        from mmdet.apis import DetInferencer
+
+        return DetInferencer(cfg, checkpoint, device, scope, show_progress=False)
+    if is_segmentation(cfg):
+        from mmseg.apis import MMSegInferencer
+
+        return MMSegInferencer(cfg, checkpoint, device=device, scope=scope, show_progress=False)
+    from mmpretrain import ImageClassificationInferencer
+
+    return ImageClassificationInferencer(cfg, checkpoint, device)
 
 
 def main() -> None:
@@ -97,21 +117,16 @@ def main() -> None:
     cfg = load_config(args.config)
     if cfg.get('model') is None:
         raise SystemExit(f'config {args.config} has no model')
-    init_default_scope(scope_of(cfg))
-    if is_detection(cfg):
-        from mmdet.apis import DetInferencer
-
-        inferencer = DetInferencer(cfg, args.checkpoint, args.device, show_progress=False)
-    else:
-        from mmpretrain import ImageClassificationInferencer
-
-        inferencer = ImageClassificationInferencer(cfg, args.checkpoint, args.device)
+    inferencer = build_inferencer(cfg, args.checkpoint, args.device)
     check_weights(args.checkpoint, weights, inferencer.model.state_dict())
-    if not is_detection(cfg):
+    if is_detection(cfg):
+        draw = partial(inferencer, pred_score_thr=args.score_thr)
+    elif is_segmentation(cfg):
+        draw = inferencer
+    else:
         for image, result in zip(inputs, inferencer(inputs, show_dir=args.out_dir)):
             print(f'{image}: {result.get("pred_class", result["pred_label"])}')
         return
-    draw = partial(inferencer, pred_score_thr=args.score_thr)
     for path in inputs:
         if Path(path).suffix.lower() in VIDEOS:
             draw_video(path, args.out_dir, draw)

@@ -1,6 +1,6 @@
-"""Evaluate a checkpoint of MMPretrain or MMDetection by a config.
+"""Evaluate a checkpoint by a config of MMPretrain, MMDetection, MMSegmentation or MMRotate.
 
-Takes every option of both libraries' tools.
+Takes every option of the tools of MMPretrain and MMDetection.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -24,7 +24,7 @@ from mmdia.cli.launch import is_first_process
 from mmdia.cli.precision import evaluate_in_amp
 from mmdia.cli.resume import check_work_dir
 from mmdia.cli.weights import load_or_stop
-from mmdia.utils.configs import is_detection
+from mmdia.utils.configs import is_detection, is_segmentation, library_of
 
 SUFFIXES = {'pred': ('.pkl', '.pickle'), 'metrics': ('.pkl', '.pickle', '.json', '.yml', '.yaml')}
 
@@ -86,25 +86,34 @@ def check_config(cfg: Config, path: str) -> None:
 
 
 def show_results(cfg: Config, args: Namespace) -> None:
-    """Set the visualization hook of either library as the options ask."""
+    """Set the visualization hook of the model's library as the options ask."""
     hook = cfg.default_hooks.get('visualization')
     if hook is None:
         raise SystemExit(f'--show, --show-dir: {args.config} has no default_hooks.visualization')
-    on, folder = ('draw', 'test_out_dir') if is_detection(cfg) else ('enable', 'out_dir')
-    given = {
-        'show': args.show or None,
-        'wait_time': args.wait_time,
-        'interval': None if is_detection(cfg) else args.interval,
-        folder: args.show_dir,
-    }
-    hook.update({on: True}, **{key: value for key, value in given.items() if value is not None})
+    given = dict(show=args.show or None, wait_time=args.wait_time)
+    if is_detection(cfg):
+        given.update(draw=True, test_out_dir=args.show_dir)
+    elif is_segmentation(cfg):
+        given.update(draw=True)
+        if args.show_dir:
+            cfg.visualizer.save_dir = args.show_dir
+    else:
+        given.update(enable=True, out_dir=args.show_dir, interval=args.interval)
+    hook.update({key: value for key, value in given.items() if value is not None})
 
 
-def augment_tests(cfg: Config) -> None:
-    """Average predictions over flips, unless the config has its own augmentation."""
+def augment_tests(cfg: Config, path: str) -> None:
+    """Average predictions over flips, unless the config has its own augmentation.
+
+    Raises:
+        SystemExit: If it has none, and is neither of a classifier nor of MMDetection.
+    """
     dataset = cfg.test_dataloader.dataset
     while 'dataset' in dataset:
         dataset = dataset.dataset
+    complete = {'tta_model', 'tta_pipeline'} <= cfg.keys()
+    if not complete and library_of(cfg) not in ('mmpretrain', 'mmdet'):
+        raise SystemExit(f'--tta: {path} needs a tta_model and a tta_pipeline')
     # With their scopes, since a config that gives classes may have none.
     library = 'mmdet' if is_detection(cfg) else 'mmpretrain'
     if 'tta_pipeline' not in cfg:
@@ -149,7 +158,7 @@ def main() -> None:
     if args.show or args.show_dir:
         show_results(cfg, args)
     if args.tta:
-        augment_tests(cfg)
+        augment_tests(cfg, args.config)
     runner = build_runner(cfg)
     load_or_stop(runner, strict=True)
     if not args.no_data_check:

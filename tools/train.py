@@ -1,6 +1,6 @@
-"""Train a model of MMPretrain or MMDetection from a config.
+"""Train a model from a config of MMPretrain, MMDetection, MMSegmentation or MMRotate.
 
-Takes every option of both libraries' tools.
+Takes every option of these libraries' tools.
 """
 
 from argparse import ArgumentParser, Namespace

@@ -11,12 +11,13 @@ import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.model import BaseModel
+from mmengine.runner import load_checkpoint
 
 from mmdia.checkpoints.index import model_entries
 from mmdia.checkpoints.loader import SAFELY
 from mmdia.hub import config_path, weights_name
 from mmdia.utils import check_type
-from mmdia.utils.configs import is_detection, named_configs
+from mmdia.utils.configs import is_detection, is_segmentation, named_configs
 from mmdia.utils.validation import refuse
 
 # MMEngine's default scope, which both libraries set while they build, is one for all threads.
@@ -74,16 +75,30 @@ def find_config(model: Union[str, Path, Config]) -> Tuple[Config, dict]:
     )
 
 
+def init_segmentor(
+    cfg: Config, weights: Optional[str], device: Union[str, torch.device], options: dict
+) -> BaseModel:
+    """Build a model of MMSegmentation, whose own function takes no weights without metadata."""
+    from mmseg.apis import init_model
+
+    model = init_model(cfg, device=device, cfg_options=options)
+    if weights:
+        meta = load_checkpoint(model, weights, map_location='cpu').get('meta', {})
+        model.dataset_meta = meta.get('dataset_meta')
+    return model
+
+
 def get_model(
     model: Union[str, Path, Config],
     pretrained: Union[bool, str, Path] = False,
     device: Optional[Union[str, torch.device]] = None,
     **overrides,
 ) -> BaseModel:
-    """Build a classifier or a detector, ready for inference.
+    """Build a classifier, a detector or a segmentation network, ready for inference.
 
-    The inferencers of MMPretrain and ``mmdet.apis.inference_detector`` take it.
-    Detectors make ``mmdet`` the default scope, as those of MMDetection do.
+    The inferencers of MMPretrain, ``mmdet.apis.inference_detector`` and
+    ``mmseg.apis.inference_model`` take it. All but classifiers make their
+    library's scope the default scope, as MMDetection and MMSegmentation do.
 
     Args:
         model (str | Path | Config): One of :func:`list_models`, the name of
@@ -128,6 +143,8 @@ def get_model(
 
             options = dict(model=overrides)
             return init_detector(cfg, weights, device=device or 'cpu', cfg_options=options)
+        if is_segmentation(cfg):
+            return init_segmentor(cfg, weights, device or 'cpu', dict(model=overrides))
         from mmpretrain import get_model as get_classifier
 
         source = entry['Name'] if entry else cfg

@@ -239,7 +239,7 @@ def number_of_classes(model: nn.Module) -> Optional[int]:
     """How many classes the heads of a model tell apart; None if they do not say."""
     numbers: List[int] = []
     for name, module in model.named_modules():
-        if re.search(r'(^|\.)(head|bbox_head(\.\d+)?)$', name):
+        if re.search(r'(^|\.)(head|(bbox|decode)_head(\.\d+)?)$', name):
             number = getattr(module, 'num_classes', None)
             if isinstance(number, int) and 'RPN' not in type(module).__name__:
                 numbers.append(number)
@@ -332,7 +332,7 @@ def check_boxes(key: str, dataset: Any, samples: Samples, part: str) -> None:
 def check_presence(key: str, dataset: Any, samples: Samples, num_classes: Optional[int]) -> None:
     """Say which classes of a training have no samples."""
     classes = classes_of(dataset) or ()
-    if num_classes and 0 < len(classes) < num_classes:
+    if num_classes and classes and len(classes) != num_classes:
         warn(key, dataset, f'has {len(classes)} classes, the model tells {num_classes} apart')
     absent = [name for number, name in enumerate(classes) if number not in samples.labels]
     if absent and samples.labels:

@@ -1,4 +1,4 @@
-"""What can be wrong with a dataset of MMPretrain or MMDetection, found through its own methods."""
+"""What can be wrong with a dataset, found through its own methods."""
 
 import math
 import os
@@ -83,7 +83,9 @@ def labels_of(sample: Dict[str, Any]) -> list:
             return label.reshape(-1).tolist()
         return list(label) if isinstance(label, (list, tuple)) else [label]
     instances = sample.get('instances') or ()
-    return [instance['bbox_label'] for instance in instances if 'bbox_label' in instance]
+    labels = [instance['bbox_label'] for instance in instances if 'bbox_label' in instance]
+    # MMRotate gives images without annotations an instance whose box and label are empty.
+    return [label for label in labels if not isinstance(label, list) or label]
 
 
 def class_number(label: Any) -> int:
@@ -108,6 +110,12 @@ def is_local(dataset: Any, path: Any) -> bool:
     """Whether a path of a dataset is one on disk."""
     backend = (getattr(dataset, 'backend_args', None) or {}).get('backend', 'local')
     return isinstance(path, str) and '://' not in path and backend in ('local', 'disk')
+
+
+def loads_annotations(dataset: Any) -> bool:
+    """Whether the pipeline of a dataset reads annotations, such as masks, from files."""
+    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
+    return any('Annotation' in type(transform).__name__ for transform in transforms)
 
 
 @dataclass
@@ -146,17 +154,18 @@ def look_through(dataset: Any, num_classes: Optional[int] = None) -> Samples:
         ValueError: If a sample is not what its libraries take; names its file.
     """
     found = Samples()
+    images = ('img_path', 'seg_map_path') if loads_annotations(dataset) else ('img_path',)
     step = math.ceil(len(dataset) / MAX_IMAGES) or 1
     for index in range(len(dataset)):
         source = f'sample {index}'
         try:
             sample = dataset.get_data_info(index)
             source = source_of(sample, index)
-            path = sample.get('img_path')
-            if index % step == 0 and is_local(dataset, path):
-                found.looked_at += 1
-                if not (os.path.isfile(path) and os.path.getsize(path)):
-                    found.bad_images.append(path)
+            for path in map(sample.get, images if index % step == 0 else ()):
+                if is_local(dataset, path):
+                    found.looked_at += 1
+                    if not (os.path.isfile(path) and os.path.getsize(path)):
+                        found.bad_images.append(path)
             look_at_annotations(sample, source, num_classes, found)
         except Exception as error:  # samples are wrong in every way
             raise ValueError(f'{source} is annotated wrongly: {describe_error(error)}') from error

@@ -17,6 +17,8 @@ REPLACED = dict(
     SEResNet=('interaction',),
     SEResNeXt=('groups', 'interaction'),
 )
+# Whose models the tools know. Those of MMRotate are detectors of MMDetection.
+LIBRARIES = ('mmpretrain', 'mmdet', 'mmrotate', 'mmseg')
 OUR_RESNETS = ('mmdia.ResNet', 'mmdia.DIAResNet', 'mmdia.DLAResNet', 'mmdia.RLAResNet')
 
 
@@ -31,21 +33,32 @@ def part_of(cfg: Mapping, name: str) -> dict:
     return part if isinstance(part, dict) else {}
 
 
-def is_detection(cfg: Config) -> bool:
-    """Whether a config is one of MMDetection, rather than of MMPretrain.
+def library_of(cfg: Config) -> str:
+    """The library of a config's model, such as ``'mmdet'``.
 
-    Its ``default_scope`` says so; where a config gives classes instead of names,
+    The ``default_scope`` says so; where a config gives classes instead of names,
     it needs none, and the class of the model does.
     """
     kind = part_of(cfg, 'model').get('type')
     if isinstance(kind, type):
-        return any(base.__module__.partition('.')[0] == 'mmdet' for base in kind.__mro__)
-    return cfg.get('default_scope') == 'mmdet'
+        packages = [base.__module__.partition('.')[0] for base in kind.__mro__]
+        return next((name for name in packages if name in LIBRARIES), 'mmpretrain')
+    return cfg.get('default_scope') or 'mmpretrain'
+
+
+def is_detection(cfg: Config) -> bool:
+    """Whether a config is of a detector, one of MMDetection or MMRotate."""
+    return library_of(cfg) in ('mmdet', 'mmrotate')
+
+
+def is_segmentation(cfg: Config) -> bool:
+    """Whether a config is of a semantic segmentation network, one of MMSegmentation."""
+    return library_of(cfg) == 'mmseg'
 
 
 def scope_of(cfg: Config) -> str:
     """The default scope of a config, or that of the library whose classes it gives."""
-    return cfg.get('default_scope') or ('mmdet' if is_detection(cfg) else 'mmpretrain')
+    return cfg.get('default_scope') or library_of(cfg)
 
 
 def check_replaced(cfg: Config) -> None:

@@ -6,7 +6,7 @@ from mmengine.config import Config, ConfigDict
 from mmpretrain.models import ImageClassifier
 
 from mmdia.cli.command_line import load_config
-from mmdia.utils.configs import is_detection, scope_of
+from mmdia.utils.configs import is_detection, is_segmentation, scope_of
 
 
 class OwnDetector(RetinaNet):
@@ -21,11 +21,15 @@ class OwnDetector(RetinaNet):
         (dict(model=dict(type=ImageClassifier)), 'mmpretrain'),
         (dict(model=dict(type='RetinaNet'), default_scope='mmdet'), 'mmdet'),
         (dict(model=dict(type='ImageClassifier'), default_scope='mmpretrain'), 'mmpretrain'),
+        (dict(model=dict(type='mmdet.RetinaNet'), default_scope='mmrotate'), 'mmrotate'),
+        (dict(model=dict(type='EncoderDecoder'), default_scope='mmseg'), 'mmseg'),
     ),
 )
 def test_library_of_configs_of_names_and_of_classes(cfg, scope):
     cfg = ConfigDict(cfg)
-    assert scope_of(cfg) == scope and is_detection(cfg) == (scope == 'mmdet')
+    assert scope_of(cfg) == scope
+    assert is_detection(cfg) == (scope in ('mmdet', 'mmrotate'))
+    assert is_segmentation(cfg) == (scope == 'mmseg')
 
 
 BASES = {

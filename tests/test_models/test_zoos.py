@@ -14,7 +14,7 @@ from mmdia.models.utils import our_names
 from ..helpers import randomize
 from ..zoos import KINDS, backbones
 
-LIBRARIES = ('mmdet', 'mmpretrain', 'mmseg')
+LIBRARIES = ('mmdet', 'mmpretrain', 'mmrotate', 'mmseg')
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def shallow(monkeypatch):
     """Give all networks of bottlenecks few blocks: depths differ in nothing else."""
 
     def make_shallow(registry):
-        for scope, kind in product(('', 'mmpretrain.', 'mmdia.'), KINDS):
+        for scope, kind in product(('', 'mmdet.', 'mmpretrain.', 'mmdia.'), KINDS):
             cls = registry.get(f'{scope}{kind}')
             if cls is not None:
                 (block, _) = cls.arch_settings[50]
@@ -97,12 +97,12 @@ def compare(registry, cfg):
 
 
 def runs(registry, cfg):
-    """Whether their own backbone computes anything with this version of PyTorch."""
-    model = registry.build(copy.deepcopy(cfg))
-    model.eval()
+    """Whether their own backbone is registered, and computes anything with this PyTorch."""
     try:
+        model = registry.build(copy.deepcopy(cfg))
+        model.eval()
         model(torch.zeros(1, 3, 32, 32))
-    except (RuntimeError, ValueError):
+    except (KeyError, RuntimeError, ValueError):
         return False
     return True
 

@@ -1,6 +1,7 @@
 """Print the parameters of models and their FLOPs: multiplications with additions of one image.
 
-Those of attentions are counted in full. Of a detector, the FLOPs are the backbone's.
+Those of attentions are counted in full. Of a detector, the FLOPs are the backbone's; of a
+segmentation network, those of backbone, neck and decode head.
 """
 
 from argparse import ArgumentParser

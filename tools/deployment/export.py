@@ -1,4 +1,4 @@
-"""Export a classifier, or the backbone and neck of a detector, to ONNX or torch.export.
+"""Export a network, of a detector the backbone and neck, to ONNX or torch.export.
 
 The exported network takes any number of preprocessed images of any size. Its outputs are
 compared with those of PyTorch at other numbers and sizes before the file is written.
@@ -26,7 +26,7 @@ from mmdia.cli.command_line import add_config_options, add_trust_argument, prote
 from mmdia.cli.plain import plain_class
 from mmdia.engine.files import replace_file
 from mmdia.models import ResidualBackbone
-from mmdia.utils.configs import is_detection
+from mmdia.utils.configs import is_detection, is_segmentation
 
 SUFFIXES = dict(onnx='.onnx', torch='.pt2')
 PACKAGES = ('onnx', 'onnxruntime', 'onnxscript')
@@ -42,8 +42,9 @@ class Exportable(nn.Module):
     """What is exported of a model: images to a tuple of tensors.
 
     Args:
-        model (BaseModel): A classifier, which gives its logits, or a detector,
-            which gives the maps of its neck, or of its backbone if it has none.
+        model (BaseModel): A classifier or a segmentation network, which gives
+            its logits, or a detector, which gives the maps of its neck, or of its
+            backbone if it has none.
         detection (bool): Whether it is a detector.
     """
 
@@ -117,12 +118,15 @@ def read_network(args: Namespace) -> Tuple[Config, Exportable]:
     """The config that the options name, and what is exported of its model.
 
     Raises:
-        SystemExit: If it cannot be used, or is neither a classifier nor a detector.
+        SystemExit: If it cannot be used, or is of another task.
     """
     cfg, model = read_model(args.config, args.checkpoint, args)
     detection = is_detection(cfg)
-    if not hasattr(model, 'backbone') or not (detection or getattr(model, 'with_head', False)):
-        raise SystemExit(f'config {args.config} is neither of a classifier nor of a detector')
+    known = detection or is_segmentation(cfg) or getattr(model, 'with_head', False)
+    if not hasattr(model, 'backbone') or not known:
+        raise SystemExit(
+            f'config {args.config} is of no classifier, detector or segmentation network'
+        )
     return cfg, Exportable(model, detection)
 
 

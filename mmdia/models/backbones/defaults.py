@@ -25,9 +25,11 @@ class Defaults(NamedTuple):
     groups: int = 32
 
 
+DETECTION = Defaults(all_levels=True, norm_eval=True, groups=1)
 LIBRARIES = dict(
-    mmdet=Defaults(all_levels=True, norm_eval=True, groups=1),
+    mmdet=DETECTION,
     mmpretrain=Defaults(stem_channels=64),
+    mmrotate=DETECTION,  # whose backbones are MMDetection's
     mmseg=Defaults(all_levels=True, stem_channels=64, groups=1),
 )
 
