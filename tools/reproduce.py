@@ -47,7 +47,7 @@ def parse_args() -> Namespace:
     parser.add_argument('--partition', default='', help='partition of Slurm')
     parser.add_argument('--work-dir', type=Path, default='work_dirs/reproduce')
     parser.add_argument(
-        '--results', type=Path, default='results', help='folder of the records, one file a paper'
+        '--results', type=Path, default='results', help='folder of the records, one file per paper'
     )
     args = parser.parse_args()
     for name in ('seeds', 'epochs', 'scale', 'jobs', 'gpus'):

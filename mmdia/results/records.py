@@ -1,4 +1,4 @@
-"""Records of training runs: one JSON object a line, a line a run."""
+"""Records of training runs: one JSON object per line, a line per run."""
 
 import json
 import os
@@ -22,7 +22,7 @@ NEEDED = ('run', 'config', 'seed', 'seconds', 'best', 'last')
 
 
 def read_lines(path: Path) -> Iterator[dict]:
-    """Read a file of JSON objects, one a line; a last line may be cut short.
+    """Read a file of JSON objects, one per line; a last line may be cut short.
 
     Raises:
         ValueError: If another line is not JSON.

@@ -88,7 +88,7 @@ def curves(models: Sequence[Model], metric: str) -> Dict[str, Figure]:
     """The training of models: the loss, and a metric after each validation.
 
     Args:
-        models (Sequence[Model]): The models; one colour each, a line a run.
+        models (Sequence[Model]): The models; one colour each, a line per run.
         metric (str): See :func:`~.comparison.collect`.
 
     Returns:

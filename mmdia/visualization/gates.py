@@ -12,11 +12,11 @@ BINS = 40
 
 
 def plot_gates(gates: Mapping[str, Tensor]) -> Figure:
-    """Draw gates as heat maps: a panel a stage, a row a sample, a column a channel.
+    """Draw gates as heat maps: a panel per stage, a row per sample, a column per channel.
 
     Args:
         gates (Mapping[str, Tensor]): For each stage, the gates of its blocks,
-            of shape (blocks, rows, C): one row a sample, or the means over the
+            of shape (blocks, rows, C): one row per sample, or the means over the
             images of each class. See :class:`Recorder`.
 
     Returns:
@@ -39,7 +39,7 @@ def plot_gates(gates: Mapping[str, Tensor]) -> Figure:
 
 
 def plot_histograms(name: str, values: Mapping[str, Tensor]) -> Figure:
-    """Draw the distribution of a value in every block, as a heat map: a row a block.
+    """Draw the distribution of a value in every block, as a heat map: a row per block.
 
     Args:
         name (str): What the value is.

@@ -135,7 +135,7 @@ def overlay(image: np.ndarray, cam: np.ndarray) -> np.ndarray:
 def plot_grad_cam(
     image: np.ndarray, models: Mapping[str, BlockMaps], classes: Optional[Sequence[str]] = None
 ) -> Figure:
-    """Draw Grad-CAM: a row a model, first the image, then a panel a block.
+    """Draw Grad-CAM: a row per model, first the image, then a panel per block.
 
     Where a model has gates, each panel names that of its block, and the block
     of the highest one has a frame.

@@ -58,7 +58,7 @@ class Magnitudes:
 
 
 def plot_gradients(models: Mapping[str, Mapping[str, Magnitudes]]) -> Figure:
-    """Draw distributions of gradients, models over one another: a panel a stage.
+    """Draw distributions of gradients, models over one another: a panel per stage.
 
     Source: Huang et al., `DIANet: Dense-and-Implicit Attention Network
     <https://arxiv.org/abs/1905.10671>`_, Fig. 6.

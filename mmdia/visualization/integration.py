@@ -83,7 +83,7 @@ def gini_importance(
 
 
 def plot_integration(models: Mapping[str, Mapping[str, Integration]]) -> Figure:
-    """Draw feature integration: a heat map a stage of each model, with R² beside each row.
+    """Draw feature integration: a heat map per stage of each model, with R² beside each row.
 
     Args:
         models (Mapping[str, Mapping[str, Integration]]): For each model, by its

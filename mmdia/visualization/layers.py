@@ -1,4 +1,4 @@
-"""One number a block and image: layer attention curves."""
+"""One number per block and image: layer attention curves."""
 
 from typing import List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -57,7 +57,7 @@ class LayerValues(NamedTuple):
 
 
 def plot_layer_curves(models: Mapping[str, LayerValues]) -> Figure:
-    """Draw mean and standard deviation along the depth of networks: a panel a network.
+    """Draw mean and standard deviation along the depth of networks: a panel per network.
 
     The first block of each stage is marked.
 
@@ -101,7 +101,7 @@ def plot_layer_rows(
     what: str,
     normalized: bool,
 ) -> Figure:
-    """Draw the curves of single images, or of classes, as heat maps: a panel a network.
+    """Draw the curves of single images, or of classes, as heat maps: a panel per network.
 
     Args:
         models (Mapping[str, LayerValues]): The networks, by their labels.

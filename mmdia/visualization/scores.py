@@ -36,7 +36,7 @@ def summarize_scores(scores: Tensor) -> Scores:
 
 
 def plot_scores(models: Mapping[str, Mapping[str, List[Scores]]]) -> Figure:
-    """Draw scores, block against earlier block: a panel a stage of each model.
+    """Draw scores, block against earlier block: a panel per stage of each model.
 
     Source: Wang et al., `Strengthening Layer Interaction via Dynamic Layer
     Attention <https://arxiv.org/abs/2406.13392>`_, Fig. 2.

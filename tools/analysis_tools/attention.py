@@ -1,6 +1,6 @@
 """Draw what the attention of trained networks does.
 
-curve        a number a block, mean and deviation over images, or by class or image
+curve        a number per block, mean and deviation over images, or by class or image
 scores       how much each block attends to each block before it (MRLA-B, DLA-B)
 integration  how much the gates of a block depend on those of each block before it
 """
@@ -108,7 +108,7 @@ def rows_of(
 
 
 def draw_curve(args: Namespace) -> Picture:
-    """Draw a number a block."""
+    """Draw a number per block."""
     models, names = {}, {}
     for subject in read_subjects(args):
         values, names[subject.label] = layer_values(subject, args)

@@ -51,7 +51,7 @@ def table_line(
 def csv_rows(
     name: str, setting: Setting, results: Dict[str, Comparison], **references: Dict[str, float]
 ) -> List[dict]:
-    """The rows of a network in the CSV file, one a measure.
+    """The rows of a network in the CSV file, one per measure.
 
     Args:
         name (str): The network.
@@ -75,7 +75,7 @@ def csv_rows(
 
 
 def plot(rows: List[dict]) -> Figure:
-    """Draw the ratios: a panel a measure, bars to the medians, whiskers to the quartiles."""
+    """Draw the ratios: a panel per measure, bars to the medians, whiskers to the quartiles."""
     names = list(dict.fromkeys(row['network'] for row in rows))
     figure = Figure(figsize=(12, 1.5 + 0.4 * len(names)), layout='constrained')
     panels = figure.subplots(1, len(TITLES), sharey=True)

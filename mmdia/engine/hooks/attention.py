@@ -24,7 +24,7 @@ class AttentionHook(Hook):
     standard deviation of each value in each block, over samples, channels and
     positions, as scalars ``attention/<name>/<block>/mean`` and ``.../std``; and
     histograms. TensorBoard and Weights & Biases get histograms of their own
-    kind, one a block; all others get one image for each value, blocks against
+    kind, one per block; all others get one image for each value, blocks against
     values.
 
     Nothing else changes: see :class:`~mmdia.visualization.Recorder`. In a

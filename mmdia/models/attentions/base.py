@@ -15,7 +15,7 @@ class Attention(BaseModule):
 
     A module serves one block, or it is shared by several. Shared, its
     parameters are the same for all of them; but norms that keep statistics
-    are one a block, chosen by ``index``, since the blocks' statistics differ
+    are one per block, chosen by ``index``, since the blocks' statistics differ
     and training collapses without: see section 7.3 of `Layer-wise Shared
     Attention Network <https://arxiv.org/abs/2210.16101>`_.
 

@@ -23,7 +23,7 @@ from .base import Attention, zero_parameters
 
 @MODELS.register_module()
 class CBAM(Attention):
-    """CBAM: a gate a channel, then a gate a position.
+    """CBAM: a gate per channel, then a gate per position.
 
     ``y = x * sigmoid(mlp(GAP(x)) + mlp(GMP(x)))`` with GMP the global maximum
     and one MLP for both, C to C // r to C; then

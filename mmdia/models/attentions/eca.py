@@ -13,7 +13,7 @@ from .base import ChannelAttention, zero_parameters
 
 @MODELS.register_module()
 class ECA(ChannelAttention):
-    """Efficient channel attention: a gate a channel from its neighbours' means.
+    """Efficient channel attention: a gate per channel from its neighbours' means.
 
     ``x * sigmoid(conv(GAP(x)))``, a convolution across the channels with k
     weights in all, padded with zeros, without bias.

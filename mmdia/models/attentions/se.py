@@ -12,7 +12,7 @@ from .base import ChannelAttention, zero_parameters
 
 @MODELS.register_module()
 class SE(ChannelAttention):
-    """Squeeze-and-excitation: a gate a channel from the means of all channels.
+    """Squeeze-and-excitation: a gate per channel from the means of all channels.
 
     ``x * sigmoid(W2 relu(W1 GAP(x)))``, W1 from C to C // r channels, W2 back.
 

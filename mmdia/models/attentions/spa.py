@@ -15,7 +15,7 @@ from .base import ChannelAttention, zero_parameters
 
 @MODELS.register_module()
 class SPA(ChannelAttention):
-    """Spatial pyramid attention: a gate a channel from means over a few grids.
+    """Spatial pyramid attention: a gate per channel from means over a few grids.
 
     ``x * sigmoid(W2 relu(W1 p))`` with p the means over the cells of a 4x4, a
     2x2 and a 1x1 grid, 21 C numbers, W1 from 21 C to C // r, W2 from there to

@@ -10,7 +10,7 @@ from .base import ChannelAttention
 
 @MODELS.register_module()
 class SPEM(ChannelAttention):
-    """Self-adaptive pooling: a gate a channel from its maximum and its minimum.
+    """Self-adaptive pooling: a gate per channel from its maximum and its minimum.
 
     With ``m = w2 * max(x) + b2`` and ``n = w2 * min(x) + b2``, both over height
     and width, and their learned mixture

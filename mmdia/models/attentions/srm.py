@@ -12,7 +12,7 @@ from .base import ChannelAttention, zero_parameters
 
 @MODELS.register_module()
 class SRM(ChannelAttention):
-    """Style-based recalibration: a gate a channel from its mean and deviation.
+    """Style-based recalibration: a gate per channel from its mean and deviation.
 
     ``x * sigmoid(BN(w1 * mean(x) + w2 * std(x)))``, both over height and
     width, with two weights a channel.

@@ -184,7 +184,7 @@ class ResidualBackbone(BaseModule):
         return [getattr(self, f'layer{i + 1}') for i in range(self.num_stages)]
 
     def interactions(self) -> List[LayerInteraction]:
-        """The interactions, one a stage or one in all."""
+        """The interactions, one per stage or one in all."""
         return [m for m in self.modules() if isinstance(m, LayerInteraction)]
 
     @property

@@ -21,7 +21,7 @@ def check_plugins(plugins: Optional[Sequence[dict]], num_stages: int) -> None:
         plugins (Sequence[dict], optional): The plugins. Each has ``cfg``, the
             config of the layer; ``position``, one of ``'after_conv1'``,
             ``'after_conv2'`` and ``'after_conv3'``; and it may have
-            ``stages``, one truth value a stage.
+            ``stages``, one truth value per stage.
         num_stages (int): Number of stages.
 
     Raises:

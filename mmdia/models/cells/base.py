@@ -14,7 +14,7 @@ State = Tuple[Tensor, ...]
 
 
 class RecurrentCell(BaseModule):
-    """A cell that reads one vector a block and remembers the blocks before.
+    """A cell that reads one vector per block and remembers the blocks before.
 
     Called like :class:`torch.nn.LSTMCell`: ``h, c = cell(x, (h, c))``. The
     input and the hidden vector are projected separately and the sum of both

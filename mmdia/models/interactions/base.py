@@ -24,9 +24,9 @@ class LayerInteraction(BaseModule):
 
     Args:
         channels (int | Sequence[int]): Output channels of the blocks of the
-            stage; one number a stage where ``scope`` is ``'network'``.
+            stage; one number per stage where ``scope`` is ``'network'``.
         num_blocks (int | Sequence[int]): Number of blocks of the stage; one
-            number a stage where ``scope`` is ``'network'``.
+            number per stage where ``scope`` is ``'network'``.
         norm_cfg (dict): Config of normalization layers.
             Defaults to ``dict(type='BN')``.
         act_cfg (dict, optional): Config of the activation after the sum; None

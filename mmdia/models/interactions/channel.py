@@ -1,4 +1,4 @@
-"""Attentions in the branch: one a block, or one for all blocks of a stage."""
+"""Attentions in the branch: one per block, or one for all blocks of a stage."""
 
 from typing import Any, Tuple
 
@@ -52,7 +52,7 @@ class AttentionInteraction(GatedInteraction):
 
 @MODELS.register_module()
 class BlockAttention(AttentionInteraction):
-    """One attention a block, as in SENet, ECA-Net and their like.
+    """One attention per block, as in SENet, ECA-Net and their like.
 
     ``out = act(identity + attention[index](branch))``.
 

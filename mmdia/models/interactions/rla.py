@@ -81,7 +81,7 @@ class RLA(GatedInteraction):
             -101, as the counts say.
         ratio (int, optional): Reduction ratio r from M to the narrow layer of
             the heads. By default the counts' own: 8 where M < 512, else 16.
-        gate (str): ``'scalar'``, or ``'vector'`` for a gate a channel
+        gate (str): ``'scalar'``, or ``'vector'`` for a gate per channel
             (RLA-Vector). Defaults to ``'scalar'``.
         context (str): What is read of a block: ``'gap'``, ``'gmp'`` (global
             average or maximum), or either followed by two linear layers own to

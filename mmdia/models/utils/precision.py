@@ -110,7 +110,7 @@ def scale_channels(x: Tensor, gate: Tensor) -> Tensor:
 
     Args:
         x (Tensor): Feature map of shape (N, C, H, W).
-        gate (Tensor): Gate of shape (N, C), or (N, 1) for one gate a sample.
+        gate (Tensor): Gate of shape (N, C), or (N, 1) for one gate per sample.
 
     Returns:
         Tensor: Scaled map of shape (N, C, H, W).

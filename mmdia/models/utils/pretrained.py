@@ -102,7 +102,7 @@ def loading_report(loaded: Set[str], own: Iterable[str], given: Iterable[str]) -
         given (Iterable[str]): Names in the checkpoint.
 
     Returns:
-        str: A header, a line a group, and the names of what was unexpected.
+        str: A header, a line per group, and the names of what was unexpected.
     """
     stem = {key.split('.')[0] for key in own if not key.startswith('layer')} - {'interaction'}
 

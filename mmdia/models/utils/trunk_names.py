@@ -12,7 +12,7 @@ State = Mapping[str, Tensor]
 # ... and bn1 for the last norm in timm; stem.0, stem.1, stem.3, ..., stem.7 in MMDetection.
 FLAT_STEM = re.compile(r'(?:conv1|stem)\.(\d)\.(\w+)')
 PROJECTION = re.compile(r'(.+\.downsample\.)(\d)\.(\w+)')
-# Attentions in blocks, and what they are called within an interaction with one a block.
+# Attentions in blocks, and what they are called within an interaction with one per block.
 ATTENTIONS = {
     r'se_layer\.conv1\.conv': 'mlp.0',  # SE of MMPretrain
     r'se_layer\.conv2\.conv': 'mlp.2',
