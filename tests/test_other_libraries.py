@@ -58,7 +58,7 @@ model['test_cfg'] = dict(score_thr=0.0, max_per_img=2)
 for loader, step in ((_base_.train_dataloader, 3), (_base_.val_dataloader, 1)):
     loader.dataset.pipeline[step].scale = (64, 64)
 _base_.test_dataloader.dataset.pipeline[1].scale = (64, 64)
-train_cfg = dict(max_epochs=1)
+train_cfg = dict(max_epochs=1, val_interval=2)
 """
 
 
