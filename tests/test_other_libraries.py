@@ -20,6 +20,7 @@ from mmdia.testing import randomize
 
 from .test_your_data import ROOT, run, write_image  # noqa: F401
 
+pytestmark = pytest.mark.usefixtures('metafiles_are_read_once')
 SHORT = r'iter_\d+|epoch_\d+', lambda found: 'iter_4' if 'iter' in found[0] else 'epoch_1'
 PAGE = (ROOT / 'docs' / 'other_libraries.md').read_text(encoding='utf-8')
 CONFIGS = dict(re.findall(r'`(\w+\.py)`:\n\n```python\n(.*?)^```$', PAGE, re.M | re.S))
@@ -51,14 +52,14 @@ default_hooks = dict(
 )
 """
 SLIM_ROTATED = """
-model['backbone']['ratio'] = 4
-model['neck'] = dict(in_channels=[32, 64, 128, 256], out_channels=8)
+model['backbone'].update(depth=18, ratio=4)
+model['neck'] = dict(in_channels=[8, 16, 32, 64], out_channels=8)
 model['bbox_head'].update(in_channels=8, feat_channels=8, stacked_convs=1)
 model['test_cfg'] = dict(score_thr=0.0, max_per_img=2)
 for loader, step in ((_base_.train_dataloader, 3), (_base_.val_dataloader, 1)):
     loader.dataset.pipeline[step].scale = (64, 64)
 _base_.test_dataloader.dataset.pipeline[1].scale = (64, 64)
-train_cfg = dict(max_epochs=1)
+train_cfg = dict(max_epochs=1, val_interval=2)
 """
 
 
@@ -82,10 +83,10 @@ def write_harbors():
             Path(f'data/harbors/{part}/annfiles/{name}.txt').write_text(lines)
 
 
-def prepare(task, kind, slim):
+def prepare(task, slim, **trunk):
     """Write data, a plain trunk, and the config of the page, made small; the page's commands."""
     dict(fruit=write_fruit, harbors=write_harbors)[task]()
-    plain = MODELS.build(dict(type=kind, depth=50, base_channels=8, stem_channels=8))
+    plain = MODELS.build(dict(trunk, base_channels=8, stem_channels=8))
     torch.save(plain.state_dict(), 'trunk.pth')
     Path(f'{task}.py').write_text(CONFIGS[f'{task}.py'] + SLIM + slim)
     commands = [command.split() for command in COMMANDS if f' {task}.py' in command]
@@ -105,7 +106,7 @@ def assert_drawn():
 @pytest.fixture
 def fruit():
     pytest.importorskip('mmseg')
-    return partial(prepare, 'fruit', 'mmdia.ResNetV1c', SLIM_SEGMENTATION)
+    return partial(prepare, 'fruit', SLIM_SEGMENTATION, type='mmdia.ResNetV1c', depth=50)
 
 
 def test_segmentation(run, fruit):  # noqa: F811
@@ -174,7 +175,7 @@ def test_tools_on_segmentation(run, fruit, capsys):  # noqa: F811
 
 def test_rotated_boxes(run):  # noqa: F811
     pytest.importorskip('mmrotate')
-    train, test, demo = prepare('harbors', 'mmdia.ResNet', SLIM_ROTATED)
+    train, test, demo = prepare('harbors', SLIM_ROTATED, type='mmdia.ResNet', depth=18)
     run(*train)
     assert 'dota/mAP' in run(*test)
     run(*demo)
