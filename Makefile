@@ -8,6 +8,7 @@ WHEELHOUSE ?=
 DEMO_ARGS ?=
 TEST_ARGS ?= -n auto
 BENCH_ARGS ?=
+MATRIX_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -22,12 +23,13 @@ EXTRAS := .[analysis,demo,dev,export]
 timed = @echo "==> $(1)"; start=$$(date +%s); { $(2); } && \
 	echo "    done in $$(($$(date +%s) - start)) s"
 
-.PHONY: help demo test bench lint setup clean
+.PHONY: help demo test matrix bench lint setup clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    train a classifier and a detector on small data, show the results"
 	@echo "make test    run all tests"
+	@echo "make matrix  run a part of the tests with other versions of Python and of the libraries"
 	@echo "make bench   compare time and memory with those of plain networks, in 10 minutes"
 	@echo "make lint    check format and style"
 	@echo "make setup   only install everything into $(VENV)"
@@ -39,6 +41,9 @@ demo: setup
 
 test: setup
 	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+matrix: setup
+	@$(BIN)/nox $(MATRIX_ARGS)
 
 bench: setup
 	@$(BIN)/python tools/analysis_tools/benchmark.py $(BENCH_ARGS)

@@ -120,11 +120,17 @@ def check_bfloat16(runner):
     check_dtype(runner, 'bfloat16')
 
 
+def autocast_dtype():
+    if hasattr(torch, 'get_autocast_dtype'):
+        return torch.get_autocast_dtype('cuda' if GPUS else 'cpu')
+    return torch.get_autocast_gpu_dtype() if GPUS else torch.get_autocast_cpu_dtype()
+
+
 def check_dtype(runner, dtype):
     wrapper = runner.optim_wrapper
     assert type(wrapper).__name__ == ('AmpOptimWrapper' if GPUS else 'BFloat16OptimWrapper')
     with wrapper.optim_context(runner.model):
-        assert torch.get_autocast_dtype('cuda' if GPUS else 'cpu') == getattr(torch, dtype)
+        assert autocast_dtype() == getattr(torch, dtype)
     assert runner.val_loop is None or runner.val_loop.fp16
     assert all(p.dtype == torch.float32 for p in runner.model.parameters())
     assert all(torch.isfinite(p).all() for p in runner.model.parameters())
@@ -176,14 +182,14 @@ def test_every_line_has_an_effect():
 
 
 @pytest.fixture(autouse=True)
-def autocast_dtype():
+def same_autocast_dtype():
     # The tools set it for their process.
     if not GPUS:
         yield
         return
-    before = torch.get_autocast_dtype('cuda')
+    before = torch.get_autocast_gpu_dtype()
     yield
-    torch.set_autocast_dtype('cuda', before)
+    torch.set_autocast_gpu_dtype(before)
 
 
 @pytest.mark.parametrize('what', LINES)
