@@ -24,7 +24,7 @@ from mmdia.cli import command_line, precision
 from mmdia.engine import AttentionHook
 from mmdia.registry import MODELS
 
-from ..helpers import INTERACTIONS, SLIM, randomize, slim_resnet
+from ..helpers import INTERACTIONS, SLIM, needs_compiler, randomize, slim_resnet
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / 'docs' / 'running.md').read_text(encoding='utf-8')
@@ -192,7 +192,13 @@ def same_autocast_dtype():
     torch.set_autocast_gpu_dtype(before)
 
 
-@pytest.mark.parametrize('what', LINES)
+@pytest.mark.parametrize(
+    'what',
+    [
+        pytest.param(what, marks=[needs_compiler] if what == 'Compiled backbone' else [])
+        for what in LINES
+    ],
+)
 def test_line(what, run):
     EFFECTS[what](run(DIGITS, *LINES[what], *EXTRA.get(what, ())))
 

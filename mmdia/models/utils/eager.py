@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from mmengine.utils import digit_version
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.modules import module as hooks
@@ -12,6 +13,8 @@ try:
 except ImportError:  # old PyTorch
     from torch._dynamo import is_compiling
 
+# The compiler of PyTorch 2.1 cannot follow the loop over the blocks of a stage.
+CAN_COMPILE = digit_version(torch.__version__) >= digit_version('2.4')
 HOOKS_OF_ALL_MODULES = (
     hooks._global_forward_hooks,
     hooks._global_forward_pre_hooks,
