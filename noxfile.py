@@ -15,14 +15,39 @@ import nox
 
 nox.options.error_on_missing_interpreters = False  # their sessions are skipped
 
-WITH_OPS = os.environ.get('MMCV_WITH_OPS', '0')
+WITH_OPS = os.environ.get('MMCV_WITH_OPS') == '1'
 WHEELHOUSE = os.environ.get('WHEELHOUSE')
 WHEELS = ('--find-links', WHEELHOUSE) if WHEELHOUSE else ()
 MAINTAINED = ('--requirement', 'requirements/openmmlab.txt')
 
-# About 8 minutes of one core in all.
-CLASSIFICATION = ('tests',)
-DETECTION = ('tests',)
+# Where versions differ: what is used of the libraries, files, training, and the runs of tools.
+CLASSIFICATION = (
+    'tests/test_compat.py',
+    'tests/test_checkpoints',
+    'tests/test_cli/test_command_line.py',
+    'tests/test_cli/test_resume.py',
+    'tests/test_datasets/test_digits.py',
+    'tests/test_datasets/test_import.py',
+    'tests/test_engine/test_attention_hook.py',
+    'tests/test_engine/test_compile.py',
+    'tests/test_engine/test_interruption.py::test_every_iteration_has_random_numbers_of_its_own',
+    'tests/test_engine/test_signals.py',
+    'tests/test_models/test_interactions.py',
+    'tests/test_models/test_pretrained.py',
+    'tests/test_models/test_restatements.py',
+    'tests/test_models/test_trunks.py',
+)
+# What imports MMDetection, and so needs the operators of MMCV.
+DETECTION = (
+    'tests/test_apis',
+    'tests/test_cli/test_data_check.py',
+    'tests/test_engine/test_channels_last.py',
+    'tests/test_engine/test_overrides.py',
+    'tests/test_models/test_attach.py',
+    'tests/test_models/test_drop_in.py',
+    'tests/test_models/test_whole_models.py',
+    'tests/test_registry.py',
+)
 
 
 @nox.session(python=('3.10', '3.11', '3.12', '3.13'))
@@ -45,7 +70,7 @@ def newest(session: nox.Session) -> None:
 @nox.session(python=('3.10', '3.11'))
 def classic(session: nox.Session) -> None:
     """The last releases of OpenMMLab itself, with the PyTorch of their time."""
-    mmcv = 'mmcv' if WITH_OPS == '1' else 'mmcv-lite'
+    mmcv = 'mmcv' if WITH_OPS else 'mmcv-lite'
     libraries = ('mmengine', mmcv, 'mmpretrain', 'mmdet')
     install(session, 'requirements/classic.txt', *WHEELS, *libraries)
     test(session)
@@ -61,9 +86,10 @@ def install(session: nox.Session, constraints: Union[str, Path], *libraries: str
     """
     pip = ('--constraint', str(constraints))
     session.install(*pip, '--requirement', 'requirements/torch.txt')
-    # MMCV in pip's cache may be compiled for another PyTorch, or lack its operators.
-    pip = (*pip, '--no-build-isolation', '--no-cache-dir')
-    session.install(*pip, *libraries, env=dict(MMCV_WITH_OPS=WITH_OPS))
+    # MMCV compiles its operators where it finds PyTorch. In pip's cache it may be compiled for
+    # another PyTorch, or lack them.
+    build = ('--no-cache-dir', '--no-build-isolation') if WITH_OPS else ('--no-cache-dir',)
+    session.install(*pip, *build, *libraries)
     session.install(*pip, '--editable', '.[analysis,demo]', 'pytest', 'timm')
     # The other build of OpenCV opens windows, for which it needs the system's OpenGL.
     session.install(*pip, '--force-reinstall', '--no-deps', 'opencv-python-headless')
