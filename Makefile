@@ -9,6 +9,7 @@ DEMO_ARGS ?=
 TEST_ARGS ?= -n auto
 BENCH_ARGS ?=
 GPU_ARGS ?=
+MATRIX_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -23,12 +24,13 @@ EXTRAS := .[analysis,demo,dev,docs,export]
 timed = @echo "==> $(1)"; start=$$(date +%s); { $(2); } && \
 	echo "    done in $$(($$(date +%s) - start)) s"
 
-.PHONY: help demo test bench gpu-check docs lint setup clean
+.PHONY: help demo test matrix bench gpu-check docs lint setup clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    train a classifier and a detector on small data, show the results"
 	@echo "make test    run all tests"
+	@echo "make matrix  run a part of the tests with other versions of Python and of the libraries"
 	@echo "make bench   compare time and memory with those of plain networks, in 10 minutes"
 	@echo "make gpu-check   test and measure on a GPU, in 10 minutes"
 	@echo "make docs    build the documentation site in build/docs"
@@ -42,6 +44,9 @@ demo: setup
 
 test: setup
 	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+matrix: setup
+	@$(BIN)/nox $(MATRIX_ARGS)
 
 bench: setup
 	@$(BIN)/python tools/analysis_tools/benchmark.py $(BENCH_ARGS)

@@ -3,11 +3,15 @@
 import runpy
 from pathlib import Path
 
+import pytest
 from mmengine.config import Config
 
 from mmdia.apis import list_interactions
 from mmdia.models import ResNet
+from mmdia.models.utils.eager import CAN_COMPILE
 from mmdia.testing import SmallNetworks, randomize  # noqa: F401
+
+needs_compiler = pytest.mark.skipif(not CAN_COMPILE, reason='needs torch.compile of PyTorch 2.4')
 
 INTERACTIONS = list_interactions()
 DEPTHS = (18, 50)

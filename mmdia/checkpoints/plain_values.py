@@ -26,6 +26,8 @@ TENSOR_DTYPE = re.compile(
     r'torch\.(bool|u?int(8|16|32|64)|float(16|32|64|8_\w+)|bfloat16|complex(32|64|128))'
 )
 KEYS = (str, bytes, int, float, complex, type(None), np.generic)
+# What makes tensors from their storages. PyTorch 2.1 lacks the last.
+TENSORS = ('_rebuild_tensor', '_rebuild_parameter', '_rebuild_tensor_v2', '_rebuild_tensor_v3')
 METHODS = {
     HistoryBuffer: ('min', 'max', 'current', 'mean'),
     OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
@@ -215,11 +217,10 @@ def known_names() -> Dict[str, Any]:
         'numpy.dtype': make_dtype,
         'torch.Size': torch.Size,
         'torch.device': torch.device,
-        'torch._utils._rebuild_tensor': _utils._rebuild_tensor,
-        'torch._utils._rebuild_tensor_v2': _utils._rebuild_tensor_v2,
-        'torch._utils._rebuild_tensor_v3': _utils._rebuild_tensor_v3,
-        'torch._utils._rebuild_parameter': _utils._rebuild_parameter,
     }
+    for name in TENSORS:
+        if hasattr(_utils, name):
+            makers[f'torch._utils.{name}'] = getattr(_utils, name)
     for module in ('builtins', '__builtin__'):  # of Python 3 and of its protocol 2
         makers[f'{module}.bytes'] = make_bytes
         makers[f'{module}.bytearray'] = make_bytearray

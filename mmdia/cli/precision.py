@@ -45,7 +45,10 @@ def evaluate_in_amp(cfg: Config, loop: str) -> None:
         add_hook(cfg, 'heads', 'mmdia.SinglePrecisionHeadsHook')
         if get_device() == 'cuda':
             # MMEngine's loops compute in the default dtype.
-            torch.set_autocast_dtype('cuda', torch.bfloat16)
+            if hasattr(torch, 'set_autocast_dtype'):
+                torch.set_autocast_dtype('cuda', torch.bfloat16)
+            else:  # torch before 2.4
+                torch.set_autocast_gpu_dtype(torch.bfloat16)
     if cfg.get(loop) is not None:
         cfg[loop].fp16 = True
 

@@ -1,18 +1,19 @@
 """Small datasets that need no download.
 
-Each builds on one of the OpenMMLab libraries, and is there where its library is.
+Each builds on one of the OpenMMLab libraries, and is there where its library can be
+imported. MMDetection cannot where MMCV has no compiled operators.
 """
 
-from importlib.util import find_spec
+from contextlib import suppress
 
 __all__ = []
 
-if find_spec('mmpretrain'):
+with suppress(ImportError):
     from .digits import DigitsDataset
 
     __all__ += ['DigitsDataset']
 
-if find_spec('mmdet'):
+with suppress(ImportError):
     from .shapes import ShapesDataset
 
     __all__ += ['ShapesDataset']

@@ -4,7 +4,7 @@ import logging
 import random
 from functools import partial
 from itertools import count, islice
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 import torch
@@ -205,6 +205,8 @@ class ResumableIterTrainLoop(IterBasedTrainLoop):
     uninterrupted one does, and loads nothing that was trained on.
 
     Args:
+        runner (Runner): The runner.
+        dataloader (DataLoader | dict): The loader of training data, or its config.
         *args: See :class:`mmengine.runner.IterBasedTrainLoop`.
         **kwargs: See :class:`mmengine.runner.IterBasedTrainLoop`.
     """
@@ -219,8 +221,18 @@ class ResumableIterTrainLoop(IterBasedTrainLoop):
         'prefetch_factor',
     )
 
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, runner: Runner, dataloader: Union[DataLoader, dict], *args, **kwargs
+    ) -> None:
+        if isinstance(dataloader, dict):
+            different = runner._randomness_cfg.get('diff_rank_seed', False)
+            dataloader = runner.build_dataloader(dataloader, runner.seed, different)
+        # MMEngine 0.10.7 iterates over the loader at once. Workers would take from an endless
+        # sampler what this loop is to load, and end the sampler when they are stopped.
+        options = dataloader.num_workers, dataloader.timeout
+        dataloader.num_workers = dataloader.timeout = 0
+        super().__init__(runner, dataloader, *args, **kwargs)
+        dataloader.num_workers, dataloader.timeout = options
         # Whether the validation of the last iteration is behind a run that is resumed.
         self.validated = False
 

@@ -66,7 +66,7 @@ for path in ('http://x', 'x'):
 # Without custom_imports: the type of the backbone is enough.
 @pytest.mark.parametrize('library', ('mmpretrain', 'mmdet'))
 def test_config_of_another_library(name_trunk, tmp_path, library):
-    pytest.importorskip(library)
+    pytest.importorskip(f'{library}.models')
     trunk = randomize(ResNet(**SLIM))
     folder = tmp_path / 'mirror'
     folder.mkdir()

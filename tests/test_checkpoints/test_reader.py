@@ -17,7 +17,7 @@ from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from mmdia.checkpoints import UnsafeCheckpointError, read_file, save_file
+from mmdia.checkpoints import UnsafeCheckpointError, plain_values, read_file, save_file
 from mmdia.checkpoints.plain_values import METHODS
 
 
@@ -135,6 +135,14 @@ def test_what_is_read_is_what_was_saved(path, zipped):
     assert torch.equal(parameter, content.pop('parameter'))
     assert read == content
     assert [type(value) for value in read['values']] == [type(v) for v in content['values']]
+
+
+def test_tensors_are_read_by_a_pytorch_that_lacks_the_latest_form(path, monkeypatch):
+    monkeypatch.delattr('torch._utils._rebuild_tensor_v3', raising=False)  # as in torch 2.1
+    uncached = plain_values.known_names.__wrapped__
+    monkeypatch.setattr(plain_values, 'known_names', uncached)
+    torch.save(dict(weight=torch.ones(2)), path)
+    assert torch.equal(read_file(path)['weight'], torch.ones(2))
 
 
 def test_versions_of_modules_are_read(path):

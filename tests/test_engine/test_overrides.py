@@ -24,7 +24,7 @@ from mmdia.cli import command_line, precision
 from mmdia.engine import AttentionHook
 from mmdia.registry import MODELS
 
-from ..helpers import INTERACTIONS, SLIM, randomize, slim_resnet
+from ..helpers import INTERACTIONS, SLIM, needs_compiler, randomize, slim_resnet
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / 'docs' / 'running.md').read_text(encoding='utf-8')
@@ -120,11 +120,17 @@ def check_bfloat16(runner):
     check_dtype(runner, 'bfloat16')
 
 
+def autocast_dtype():
+    if hasattr(torch, 'get_autocast_dtype'):
+        return torch.get_autocast_dtype('cuda' if GPUS else 'cpu')
+    return torch.get_autocast_gpu_dtype() if GPUS else torch.get_autocast_cpu_dtype()
+
+
 def check_dtype(runner, dtype):
     wrapper = runner.optim_wrapper
     assert type(wrapper).__name__ == ('AmpOptimWrapper' if GPUS else 'BFloat16OptimWrapper')
     with wrapper.optim_context(runner.model):
-        assert torch.get_autocast_dtype('cuda' if GPUS else 'cpu') == getattr(torch, dtype)
+        assert autocast_dtype() == getattr(torch, dtype)
     assert runner.val_loop is None or runner.val_loop.fp16
     assert all(p.dtype == torch.float32 for p in runner.model.parameters())
     assert all(torch.isfinite(p).all() for p in runner.model.parameters())
@@ -176,17 +182,23 @@ def test_every_line_has_an_effect():
 
 
 @pytest.fixture(autouse=True)
-def autocast_dtype():
+def same_autocast_dtype():
     # The tools set it for their process.
     if not GPUS:
         yield
         return
-    before = torch.get_autocast_dtype('cuda')
+    before = torch.get_autocast_gpu_dtype()
     yield
-    torch.set_autocast_dtype('cuda', before)
+    torch.set_autocast_gpu_dtype(before)
 
 
-@pytest.mark.parametrize('what', LINES)
+@pytest.mark.parametrize(
+    'what',
+    [
+        pytest.param(what, marks=[needs_compiler] if what == 'Compiled backbone' else [])
+        for what in LINES
+    ],
+)
 def test_line(what, run):
     EFFECTS[what](run(DIGITS, *LINES[what], *EXTRA.get(what, ())))
 

@@ -20,7 +20,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 import mmdia
 from mmdia.models import ResNet, Stage
 
-from ..helpers import INTERACTIONS, SLIM, randomize
+from ..helpers import INTERACTIONS, SLIM, needs_compiler, randomize
 
 DIA = dict(type='mmdia.DIALSTM', ratio=2)
 RLA = dict(type='mmdia.RLA', ratio=1)
@@ -293,6 +293,7 @@ def test_checkpointing_that_the_model_does_goes_on():
     assert len(passes) == 2
 
 
+@needs_compiler
 def test_compiles_as_one_graph():
     torch.compiler.reset()
     model = randomize(mmdia.attach(timm_resnet(layers=(1, 1, 1, 1)), RLA)).double().eval()
@@ -301,6 +302,7 @@ def test_compiles_as_one_graph():
     torch.testing.assert_close(compiled(x), model(x), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.skipif(not hasattr(torch.export, 'Dim'), reason='needs torch.export.Dim')
 def test_exports():
     model = randomize(mmdia.attach(timm_resnet(layers=(1, 1, 1, 1)), RLA)).double().eval()
     x = images(dtype=torch.float64)

@@ -17,7 +17,7 @@ from mmdia.models.attentions import Attention, build_attention
 from mmdia.registry import MODELS
 
 from ..attention_restatements import ATTENTIONS as RESTATEMENTS
-from ..helpers import randomize
+from ..helpers import needs_compiler, randomize
 
 ATTENTIONS = list_attentions()
 # Arguments with which an attention fits 8 channels.
@@ -281,6 +281,7 @@ def test_samples_are_independent_and_nothing_is_kept(name):
     assert torch.equal(module(batch), together)
 
 
+@needs_compiler
 @each_mode
 @each_attention
 def test_compiles_as_one_graph(name, mode):

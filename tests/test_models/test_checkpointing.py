@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from ..helpers import randomize, slim_resnet
+from ..helpers import needs_compiler, randomize, slim_resnet
 from .test_trunks import TRUNKS, build
 
 
@@ -93,6 +93,7 @@ def test_statistics_of_instance_norms():
     assert_same(zip(saving.buffers(), plain.buffers(), strict=True))
 
 
+@needs_compiler
 def test_compiled_checkpointing_changes_nothing():
     torch.compiler.reset()
     plain = randomize(slim_resnet('mmdia.DIALSTM')).double().train()

@@ -12,7 +12,7 @@ from mmdia.models.attentions import build_attention
 from mmdia.models.utils.recording import LISTENERS
 from mmdia.registry import MODELS
 from mmdia.visualization import Recorder
-from tests.helpers import INTERACTIONS, randomize, slim_resnet
+from tests.helpers import INTERACTIONS, needs_compiler, randomize, slim_resnet
 
 STATE = ('hidden', 'memory')
 NAMES = {
@@ -278,6 +278,7 @@ def test_a_model_that_fails_is_left_without_hooks():
     assert not LISTENERS and hooks_of(model) == 0
 
 
+@needs_compiler
 def test_compiled(images):
     model = network('mmdia.DIALSTM').eval()
     model.compile(backend='eager')

@@ -9,6 +9,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from mmdia.models.utils.eager import CAN_COMPILE
 from mmdia.registry import HOOKS
 
 
@@ -26,11 +27,16 @@ class CompileBackboneHook(Hook):
             ``dynamic`` and ``backend``.
 
     Raises:
+        RuntimeError: If PyTorch is older than 2.4.
         TypeError: If there is no such option.
         ValueError: If an option has a value that torch refuses.
     """
 
     def __init__(self, **options: Any) -> None:
+        if not CAN_COMPILE:
+            raise RuntimeError(
+                f'CompileBackboneHook needs PyTorch 2.4 or later, this is {torch.__version__}'
+            )
         inspect.signature(torch.compile).bind(None, **options)
         try:
             torch.compile(nn.Identity(), **options)  # compiles nothing yet
@@ -43,17 +49,12 @@ class CompileBackboneHook(Hook):
 
         Raises:
             ValueError: If the model has no backbone.
-            RuntimeError: If torch cannot compile a module in place.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         backbone = getattr(model, 'backbone', None)
         if backbone is None:
             raise ValueError(
                 f'CompileBackboneHook needs a model with a backbone, got {type(model).__name__}'
-            )
-        if not hasattr(backbone, 'compile'):
-            raise RuntimeError(
-                f'CompileBackboneHook needs torch with Module.compile, got {torch.__version__}'
             )
         backbone.compile(**self.options)
         runner.logger.info('compiling the backbone: the first iterations take longer')

@@ -3,14 +3,24 @@
 from typing import Any
 
 import torch
+from mmengine.utils import digit_version
 from torch import Tensor, nn
 from torch.autograd import forward_ad
-from torch.nn.modules import module as global_hooks
+from torch.nn.modules import module as hooks
 
 try:
     from torch.compiler import is_compiling
 except ImportError:  # old PyTorch
     from torch._dynamo import is_compiling
+
+# The compiler of PyTorch 2.1 cannot follow the loop over the blocks of a stage.
+CAN_COMPILE = digit_version(torch.__version__) >= digit_version('2.4')
+HOOKS_OF_ALL_MODULES = (
+    hooks._global_forward_hooks,
+    hooks._global_forward_pre_hooks,
+    hooks._global_backward_hooks,
+    hooks._global_backward_pre_hooks,
+)
 
 
 def is_eager(x: Any) -> bool:
@@ -41,4 +51,4 @@ def is_watched(module: nn.Module) -> bool:
 
 def is_unobserved(*modules: nn.Module) -> bool:
     """Whether nobody can tell whether modules are called: no hooks, and no patched ``forward``."""
-    return not (global_hooks._has_any_global_hook() or any(map(is_watched, modules)))
+    return not (any(HOOKS_OF_ALL_MODULES) or any(map(is_watched, modules)))
