@@ -224,15 +224,16 @@ class ResumableIterTrainLoop(IterBasedTrainLoop):
     def __init__(
         self, runner: Runner, dataloader: Union[DataLoader, dict], *args, **kwargs
     ) -> None:
-        if isinstance(dataloader, dict):
+        loader = dataloader
+        if isinstance(loader, dict):
             different = runner._randomness_cfg.get('diff_rank_seed', False)
-            dataloader = runner.build_dataloader(dataloader, runner.seed, different)
+            loader = runner.build_dataloader(loader, runner.seed, different)
         # MMEngine 0.10.7 iterates over the loader at once. Workers would take from an endless
         # sampler what this loop is to load, and end the sampler when they are stopped.
-        options = dataloader.num_workers, dataloader.timeout
-        dataloader.num_workers = dataloader.timeout = 0
-        super().__init__(runner, dataloader, *args, **kwargs)
-        dataloader.num_workers, dataloader.timeout = options
+        options = loader.num_workers, loader.timeout
+        loader.num_workers, loader.timeout = 0, 0
+        super().__init__(runner, loader, *args, **kwargs)
+        loader.num_workers, loader.timeout = options
         # Whether the validation of the last iteration is behind a run that is resumed.
         self.validated = False
 
