@@ -20,7 +20,8 @@ from mmdia.utils import check_type
 from mmdia.utils.configs import is_detection, is_segmentation, named_configs
 from mmdia.utils.validation import refuse
 
-# MMEngine's default scope, which both libraries set while they build, is one for all threads.
+# MMEngine's default scope, which both libraries set while they build, is one for all threads. So
+# is the module that MMEngine 0.10.7 loads anew to find the libraries that configs name.
 BUILDING = Lock()
 
 
@@ -127,7 +128,8 @@ def get_model(
     check_type('model', model, str, Path, Config)
     check_type('pretrained', pretrained, bool, str, Path)
     check_device(device)
-    cfg, entry = find_config(model)
+    with BUILDING:
+        cfg, entry = find_config(model)
     if pretrained is True:
         pretrained = weights_name(entry) or cfg.get('load_from')
         if pretrained is None:

@@ -21,7 +21,7 @@ assert [registry.scope for registry in MODELS.surrounding()] == ['{other}']
     (('mmpretrain', 'mmdet', 'ShapesDataset'), ('mmdet', 'mmpretrain', 'DigitsDataset')),
 )
 def test_one_library_is_enough(unusable, other, dataset, tmp_path):
-    pytest.importorskip(f'{other}.datasets')
+    pytest.importorskip(f'{other}.models')
     (tmp_path / f'{unusable}.py').write_text('import no_such_module')
     subprocess.run(
         [sys.executable, '-c', SCRIPT.format(other=other, dataset=dataset)],
