@@ -102,7 +102,7 @@ def show_results(cfg: Config, args: Namespace) -> None:
     hook.update({key: value for key, value in given.items() if value is not None})
 
 
-def augment_tests(cfg: Config, path: str) -> None:
+def augment_tests(cfg: Config) -> None:
     """Average predictions over flips, unless the config has its own augmentation.
 
     Raises:
@@ -113,7 +113,7 @@ def augment_tests(cfg: Config, path: str) -> None:
         dataset = dataset.dataset
     complete = {'tta_model', 'tta_pipeline'} <= cfg.keys()
     if not complete and library_of(cfg) not in ('mmpretrain', 'mmdet'):
-        raise SystemExit(f'--tta: {path} needs a tta_model and a tta_pipeline')
+        raise SystemExit(f'--tta: {cfg.filename} needs a tta_model and a tta_pipeline')
     # With their scopes, since a config that gives classes may have none.
     library = 'mmdet' if is_detection(cfg) else 'mmpretrain'
     if 'tta_pipeline' not in cfg:
@@ -158,7 +158,7 @@ def main() -> None:
     if args.show or args.show_dir:
         show_results(cfg, args)
     if args.tta:
-        augment_tests(cfg, args.config)
+        augment_tests(cfg)
     runner = build_runner(cfg)
     load_or_stop(runner, strict=True)
     if not args.no_data_check:
