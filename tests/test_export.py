@@ -150,7 +150,7 @@ def test_bad_models(export):
         with pytest.raises(SystemExit, match=message):
             export(config, checkpoint)
     options = ('--cfg-options', 'model.head=None')
-    with pytest.raises(SystemExit, match='is neither of a classifier nor of a detector'):
+    with pytest.raises(SystemExit, match='is not of a classifier, a detector'):
         export('classifier', 'none', *options)
     assert not Path('work_dirs').exists()
 

@@ -125,7 +125,7 @@ def read_network(args: Namespace) -> Tuple[Config, Exportable]:
     known = detection or is_segmentation(cfg) or getattr(model, 'with_head', False)
     if not hasattr(model, 'backbone') or not known:
         raise SystemExit(
-            f'config {args.config} is of no classifier, detector or segmentation network'
+            f'config {args.config} is not of a classifier, a detector or a segmentation network'
         )
     return cfg, Exportable(model, detection)
 
