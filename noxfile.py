@@ -31,11 +31,13 @@ CLASSIFICATION = (
     'tests/test_engine/test_attention_hook.py',
     'tests/test_engine/test_compile.py',
     'tests/test_engine/test_interruption.py::test_every_iteration_has_random_numbers_of_its_own',
+    'tests/test_engine/test_overrides.py::test_line',
     'tests/test_engine/test_signals.py',
     'tests/test_models/test_interactions.py',
     'tests/test_models/test_pretrained.py',
     'tests/test_models/test_restatements.py',
     'tests/test_models/test_trunks.py',
+    'tests/test_tools.py::test_train_resume_and_test[classification]',
 )
 # What imports MMDetection, and so needs the operators of MMCV.
 DETECTION = (
