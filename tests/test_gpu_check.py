@@ -70,6 +70,13 @@ def test_failures_do_not_stop_the_other_parts(check):
     assert results['good'] == '3 passed' and error == 'not all parts passed'
 
 
+def test_ratios_are_those_of_the_benchmark(tmp_path):
+    path = tmp_path / 'benchmark.csv'
+    rows = ('memory,5,1.25,8', 'forward_backward,0.5,1.5,8', 'forward,0.1,1.125,8')
+    path.write_text('\n'.join(('measure,value,ratio,batch_size', *rows)))
+    assert gpu_check.read_ratios(path) == '1.12 / 1.50 / 1.25; 16 images/s in training'
+
+
 def test_a_training_on_cifar_100(tmp_path, monkeypatch):
     (tmp_path / 'cifar100').mkdir()
     command = ['gpu_check.py', '--device', 'cpu', '--data-root', str(tmp_path)]

@@ -3,11 +3,11 @@
 Reads configs/rows.csv. With --check, only says whether the page is up to date.
 """
 
-from argparse import ArgumentParser
 from itertools import groupby
 from pathlib import Path
 from typing import Dict, Iterable, List
 
+from mmdia.cli.pages import write_or_check
 from mmdia.results.rows import Row, read_rows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,13 +107,7 @@ def page() -> str:
 
 def main() -> None:
     """Write the page, or check it."""
-    parser = ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--check', action='store_true', help='do not write, fail if it is outdated')
-    text = page()
-    if not parser.parse_args().check:
-        PAGE.write_text(text, encoding='utf-8')
-    elif PAGE.read_text(encoding='utf-8') != text:
-        raise SystemExit(f'{PAGE.relative_to(ROOT)} is outdated: run this tool without --check')
+    write_or_check(PAGE, page(), __doc__.splitlines()[0])
 
 
 if __name__ == '__main__':

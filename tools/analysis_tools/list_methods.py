@@ -6,11 +6,11 @@ whether the tables are up to date.
 """
 
 import re
-from argparse import ArgumentParser
 from decimal import Decimal
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
+from mmdia.cli.pages import write_or_check
 from mmdia.results.comparison import collect, compare
 from mmdia.results.records import read_records
 from mmdia.results.rows import Row, read_rows
@@ -164,13 +164,7 @@ def page() -> str:
 
 def main() -> None:
     """Write the page, or check it."""
-    parser = ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--check', action='store_true', help='do not write, fail if it is outdated')
-    text = page()
-    if not parser.parse_args().check:
-        PAGE.write_text(text, encoding='utf-8')
-    elif PAGE.read_text(encoding='utf-8') != text:
-        raise SystemExit(f'{PAGE.relative_to(ROOT)} is outdated: run this tool without --check')
+    write_or_check(PAGE, page(), __doc__.splitlines()[0])
 
 
 if __name__ == '__main__':
