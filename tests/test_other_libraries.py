@@ -1,5 +1,6 @@
 """docs/other_libraries.md, from start to end: its configs and commands on tiny data."""
 
+import copy
 import multiprocessing.dummy
 import re
 from functools import partial
@@ -13,6 +14,7 @@ from mmcv import VideoReader
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 
+import mmdia
 from mmdia.apis import get_model
 from mmdia.cli.data_faults import look_through
 from mmdia.models import ResNet
@@ -28,6 +30,7 @@ CONFIGS = dict(re.findall(r'`(\w+\.py)`:\n\n```python\n(.*?)^```$', PAGE, re.M |
 COMMANDS = re.findall(r'^python tools/(.*)$', re.sub(*SHORT, PAGE), re.M)
 (EXAMPLE,) = re.findall(r'^```python\n(import .*?)^```$', PAGE, re.M | re.S)
 NAMES = ('a', 'b', 'c', 'd')
+CONTEXT = dict(cfg=dict(type='ContextBlock', ratio=1 / 4), position='after_conv3')
 # Added to the configs: narrow networks on small images, for a few iterations.
 SLIM = """
 model['backbone'].update(
@@ -153,6 +156,36 @@ def test_segmentation_starts_from_a_plain_network(run, fruit):  # noqa: F811
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(model(images), plain(images))
+
+
+@pytest.mark.parametrize(
+    'trunk',
+    (
+        dict(type='ResNetV1c', depth=18),
+        dict(type='ResNetV1d', depth=50, plugins=[CONTEXT], contract_dilation=True, with_cp=True),
+        dict(type='ResNeXt', depth=50, groups=2, multi_grid=(1, 2, 4), frozen_stages=1),
+    ),
+    ids=lambda trunk: trunk['type'],
+)
+def test_attached_to_a_segmentation_network(trunk):
+    pytest.importorskip('mmseg')
+    init_default_scope('mmseg')
+    trunk = dict(trunk, base_channels=8, strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4))
+    channels = 64 if trunk['depth'] == 18 else 256
+    head = dict(type='FCNHead', in_channels=channels, channels=8, dropout_ratio=0)
+    cfg = dict(type='EncoderDecoder', backbone=trunk, decode_head=dict(head, num_classes=3))
+    model, images = randomize(MODELS.build(cfg)), torch.randn(2, 3, 64, 64)
+    expected = [copy.deepcopy(model).train(training)(images) for training in (False, True)]
+    dia = dict(type='mmdia.DIALSTM', ratio=2)
+    mmdia.attach(model, dia)
+    for training, before in zip((False, True), expected):
+        assert torch.equal(model.train(training)(images), before)
+    native = MODELS.build(dict(trunk, type=f'mmdia.{trunk["type"]}', interaction=dia))
+    native.load_state_dict(randomize(model).backbone.state_dict())
+    for training in (False, True):
+        native.train(training)
+        model.train(training)
+        assert all(map(torch.equal, native(images), model.backbone(images)))
 
 
 def test_tools_on_segmentation(run, fruit, capsys):  # noqa: F811

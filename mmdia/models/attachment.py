@@ -16,6 +16,7 @@ from mmdia.utils.validation import refuse
 
 from .backbones import ResidualBackbone, Stage
 from .backbones.attached import (
+    LIBRARIES,
     AttachedBlock,
     AttachedStage,
     activations,
@@ -77,8 +78,7 @@ def find_backbone(model: nn.Module) -> nn.Module:
     else:
         got = f'blocks of another kind, {others[0]}' if others else 'none'
     raise ValueError(
-        'model must have one ResNet of torchvision, timm, MMPretrain or MMDetection, with the '
-        f'stages layer1, layer2, ..., got {got}'
+        f'model must have one ResNet of {LIBRARIES}, with the stages layer1, layer2, ..., got {got}'
     )
 
 
@@ -204,8 +204,9 @@ def attach(
     interaction as well, such as freezing it.
 
     Args:
-        model (nn.Module): A ResNet of torchvision, timm, MMPretrain or
-            MMDetection, or a model that has one. It is changed.
+        model (nn.Module): A ResNet of torchvision, timm, MMPretrain,
+            MMDetection or MMSegmentation, or a model that has one. It is
+            changed.
         interaction (dict): Config of the interaction, such as
             ``dict(type='mmdia.DIALSTM', ratio=20)``. See
             :func:`mmdia.apis.list_interactions`.

@@ -21,7 +21,10 @@ FORWARDS = (
     'mmpretrain.models.backbones.seresnet.SEBottleneck',
     'mmdet.models.backbones.resnet.BasicBlock',
     'mmdet.models.backbones.resnet.Bottleneck',
+    'mmseg.models.backbones.resnet.BasicBlock',
+    'mmseg.models.backbones.resnet.Bottleneck',
 )
+LIBRARIES = 'torchvision, timm, MMPretrain, MMDetection or MMSegmentation'
 ACTIVATIONS = ('relu', 'act1', 'act2', 'act3')
 
 
@@ -65,8 +68,7 @@ class AttachedBlock(ResidualBlock):
 
     Args:
         name (str): Name of the block, for messages.
-        block (nn.Module): A block of torchvision, timm, MMPretrain or
-            MMDetection.
+        block (nn.Module): A block of one of the :data:`LIBRARIES`.
         with_cp (bool): Whether to compute the branch again in the backward
             pass; a block that does so already goes on. Defaults to False.
 
@@ -81,8 +83,8 @@ class AttachedBlock(ResidualBlock):
         if not is_known(block):
             kind = type(block)
             raise ValueError(
-                f'{name} must be a block of a ResNet of torchvision, timm, MMPretrain or '
-                f'MMDetection, got a {kind.__module__}.{kind.__qualname__}'
+                f'{name} must be a block of a ResNet of {LIBRARIES}, '
+                f'got a {kind.__module__}.{kind.__qualname__}'
             )
         check_unwatched(name, block)
         self.num_convs = 3 if hasattr(block, 'conv3') else 2
@@ -115,7 +117,7 @@ class AttachedBlock(ResidualBlock):
     def _take_plugins(self, block: nn.Module) -> Tuple[Tuple[str, ...], ...]:
         """Add what else the branch has; returns the names, by the convolution they follow."""
         names = [
-            list(getattr(block, f'after_conv{i + 1}_plugin_names', ()))  # MMDetection's plugins
+            list(getattr(block, f'after_conv{i + 1}_plugin_names', ()))  # of MMDetection and others
             for i in range(self.num_convs)
         ]
         names[-2].append('aa')  # the anti-aliasing of timm
