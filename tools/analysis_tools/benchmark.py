@@ -74,13 +74,13 @@ def find_case(name: str) -> Case:
 
 
 def find_cases(args: Namespace) -> List[Case]:
-    """The cases that the command line asks for; without any, all of benchmark.yml."""
+    """The cases that the command line asks for; without any, those of benchmark.yml with goals."""
     cases = [find_case(name) for name in args.networks]
     if args.backbone:
         cfg = Config()
         cfg.merge_from_dict({f'model.backbone.{key}': v for key, v in args.backbone.items()})
         cases.append(read_case('--backbone', cfg))
-    return cases or [find_case(name) for name in load(TABLE)]
+    return cases or [find_case(name) for name, row in load(TABLE).items() if 'goals' in row]
 
 
 def build_pair(case: Case) -> Pair:
@@ -120,7 +120,7 @@ def parse_args() -> Namespace:
         'networks',
         nargs='*',
         help='config files of classifiers or detectors, of which the backbone is taken, or cases '
-        f'of {TABLE.name}; by default all of these, with their goals',
+        f'of {TABLE.name}; by default those of these that have goals',
     )
     parser.add_argument(
         '--backbone',
