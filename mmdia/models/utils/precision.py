@@ -7,20 +7,18 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
-from .eager import is_eager
+from .eager import is_compiling, is_eager
 
 
 def is_autocast_on(device: str) -> bool:
     """Whether autocast is, or may be, switched on for a type of device."""
-    if hasattr(torch.amp, 'is_autocast_available'):
-        return is_autocast_available(device) and torch.is_autocast_enabled(device)
-    return device in ('cpu', 'cuda')  # torch before 2.4
-
-
-@torch.compiler.assume_constant_result
-def is_autocast_available(device: str) -> bool:
-    """Whether a type of device knows autocast; ``'meta'`` does not."""
-    return torch.amp.is_autocast_available(device)
+    if not hasattr(torch.amp, 'is_autocast_available'):
+        return device in ('cpu', 'cuda')  # torch before 2.4
+    if is_compiling():  # the compiler cannot follow the question below
+        known = device != 'meta'
+    else:
+        known = torch.amp.is_autocast_available(device)
+    return known and torch.is_autocast_enabled(device)
 
 
 def full_precision(x: Tensor) -> ContextManager:
