@@ -23,7 +23,8 @@ def comparison_parser(description: str) -> ArgumentParser:
     )
     parser.add_argument('--runs', default='*', help="names of runs to compare, such as 'small/*'")
     parser.add_argument(
-        '--metric', help=f'{", ".join(METRICS)} in percent, or any scalar of the logs'
+        '--metric',
+        help=f'{", ".join(METRICS)} in percent, or any scalar of the logs (coco/... in percent)',
     )
     parser.add_argument('--baseline', help='the run to compare with; by default the plain twin')
     parser.add_argument(

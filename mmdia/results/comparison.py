@@ -31,6 +31,16 @@ for kind, name in (('box', 'bbox'), ('mask', 'segm')):
         METRICS[f'{kind}_AP{part}'] = (scalar, percent)
 
 
+def find_metric(metric: str) -> Tuple[str, Callable[[float], float]]:
+    """The scalar of a metric, and what makes of it the figure that tables show.
+
+    Args:
+        metric (str): One of :data:`METRICS`, or the name of a scalar. Those of
+            COCO, such as ``coco/cat_precision``, are shown in percent.
+    """
+    return METRICS.get(metric, (metric, percent if metric.startswith('coco/') else float))
+
+
 class Sample(NamedTuple):
     """What the runs of one model reached, by their seeds.
 
@@ -51,6 +61,10 @@ class Sample(NamedTuple):
     def deviation(self) -> Optional[float]:
         """The standard deviation over the seeds, or None for a single one."""
         return statistics.stdev(self.values.values()) if len(self.values) > 1 else None
+
+    def __str__(self) -> str:
+        spread = '' if self.deviation is None else f' ± {self.deviation:.2f}'
+        return f'{self.mean:.2f}{spread}'
 
 
 class Difference(NamedTuple):
@@ -86,7 +100,7 @@ def collect(records: Sequence[dict], metric: str, best: bool = False) -> Dict[st
 
     Args:
         records (Sequence[dict]): Records; the last one of a model and a seed counts.
-        metric (str): One of :data:`METRICS`, or the name of a scalar.
+        metric (str): See :func:`find_metric`.
         best (bool): Whether the best epoch counts, which is chosen on the data it is
             measured on, or the last one. Defaults to False.
 
@@ -94,7 +108,7 @@ def collect(records: Sequence[dict], metric: str, best: bool = False) -> Dict[st
         Dict[str, Sample]: The samples by :func:`name_of`; records without the metric are
         left out.
     """
-    name, figure = METRICS.get(metric, (metric, float))
+    name, figure = find_metric(metric)
     samples: Dict[str, Sample] = defaultdict(lambda: Sample({}, {}))
     for record in records:
         value = record['best' if best else 'last'].get(name)

@@ -50,19 +50,44 @@ class Model(NamedTuple):
     def cells(self) -> List[str]:
         """The cells of a table, in the order of :data:`COLUMNS`."""
         sample, (parameters, flops), other = self.sample, self.complexity, self.difference
-        spread = '' if sample.deviation is None else f' ± {sample.deviation:.2f}'
         tests = (None, None) if other is None else (other.two_sample, other.paired)
         return [
             self.name,
             f'{parameters / 1e6:.3f}',
             '' if flops is None else f'{flops / 1e9:.3g}',
             '' if other is None else f'{other.time:.2f}',
-            f'{sample.mean:.2f}{spread}',
+            str(sample),
             str(len(sample.values)),
             '' if other is None else f'{other.mean:+.2f}',
             *('' if p is None else f'{p:.3f}' + ' *' * (p < ALPHA) for p in tests),
             self.printed,
         ]
+
+
+def comparison_table(
+    models: Sequence[Model], metric: str, also: Sequence[str] = (), best: bool = False
+) -> List[List[str]]:
+    """The table of models, its head first, without columns in which nothing stands.
+
+    Args:
+        models (Sequence[Model]): The models.
+        metric (str): The metric that they are compared by.
+        also (Sequence[str]): Further metrics to show. Defaults to none.
+        best (bool): See :func:`collect`; for the further metrics.
+            Defaults to False.
+
+    Raises:
+        ValueError: If no record has one of the further metrics.
+    """
+    head = [metric if column == 'metric' else column for column in COLUMNS]
+    columns = list(zip(head, *(model.cells() for model in models)))
+    place = COLUMNS.index('metric') + 1
+    for further in reversed(also):
+        samples = [collect(model.records, further, best).get(model.name) for model in models]
+        if not any(samples):
+            raise ValueError(f'no record of the models has the metric {further!r}')
+        columns.insert(place, (further, *('' if s is None else str(s) for s in samples)))
+    return [list(line) for line in zip(*(column for column in columns if any(column[1:])))]
 
 
 def read_sources(sources: Sequence[Path]) -> List[dict]:

@@ -13,8 +13,8 @@ from mmengine.config import Config
 
 from mmdia.visualization.style import color
 
-from .comparison import METRICS
-from .models import COLUMNS, Model
+from .comparison import METRICS, find_metric
+from .models import Model, comparison_table
 
 TEMPLATE = Path(__file__).with_name('report.html')
 # What says where and how long something ran, and not what was trained.
@@ -94,7 +94,7 @@ def curves(models: Sequence[Model], metric: str) -> Dict[str, Figure]:
     Returns:
         Dict[str, Figure]: The figures, by what they show.
     """
-    scalar, figure_of = METRICS.get(metric, (metric, float))
+    scalar, figure_of = find_metric(metric)
     figures = {}
     for title in ('training loss', metric):
         figure = Figure(figsize=(5, 3.2), layout='constrained')
@@ -146,13 +146,6 @@ def circumstances(records: Sequence[dict]) -> Dict[str, str]:
         for key, value in {**lines, **record.get('versions', {})}.items():
             found.setdefault(key, {})[str(value)] = None
     return {key: ', '.join(values) for key, values in found.items()}
-
-
-def comparison_table(models: Sequence[Model], metric: str) -> List[List[str]]:
-    """The table of models, its head first, without columns in which nothing stands."""
-    head = [metric if column == 'metric' else column for column in COLUMNS]
-    columns = zip(head, *(model.cells() for model in models))
-    return [list(line) for line in zip(*(column for column in columns if any(column[1:])))]
 
 
 def render(

@@ -70,7 +70,7 @@ def test_table(tool, results):
         tool(results, '--image-size', 8, '--csv', results / 'a.csv', '--plot', results / 'a.svg'),
     )
     assert header[0] == 'model' and header[4] == 'accuracy'
-    assert plain[1] == '0.713' and plain[3:] == ['', '60.50 ± 0.71', '2', '', '', '', '']
+    assert plain[1] == '0.713' and plain[3:] == ['', '60.50 ± 0.71', '2', '', '', '']
     assert dia[1] == '0.770' and dia[3:7] == ['2.00', '61.50 ± 0.71', '2', '+1.00']
     with open(results / 'a.csv', newline='') as file:
         assert list(csv.reader(file)) == [header, plain, dia]
@@ -82,6 +82,27 @@ def test_best_epoch_and_baseline(tool, results):
     lines = tool(results / 'mmdia.jsonl', '--image-size', 8, '--best', '--baseline', baseline)
     plain = cells(lines[2])
     assert plain[4] == '62.50 ± 0.71' and plain[3] == '0.50' and plain[6] == '-1.00'
+
+
+def test_further_metrics(tool, tmp_path):
+    lines = [
+        dict(run=f'small/{name}', config='', seed=seed, seconds=1.0, best={})
+        | dict(last={'accuracy/top1': 60.0, 'coco/cat_precision': 0.25 + seed / 2})
+        for name in NAMES
+        for seed in (0, 1)
+    ]
+    del lines[0]['last']['coco/cat_precision'], lines[1]['last']['coco/cat_precision']
+    (tmp_path / 'a.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    args = (tmp_path, '--image-size', 8, '--also', 'coco/cat_precision', 'error')
+    header, _, plain, dia = map(cells, tool(*args))
+    assert header[:7] == [
+        *('model', 'parameters (M)', 'FLOPs (G)', 'time'),
+        *('accuracy', 'coco/cat_precision', 'error'),
+    ]
+    assert plain[4:7] == ['60.00 ± 0.00', '', '40.00 ± 0.00']
+    assert dia[5] == '50.00 ± 35.36'  # of 25 and 75
+    with pytest.raises(SystemExit, match="no record of the models has the metric 'eror'"):
+        tool(tmp_path, '--image-size', 8, '--also', 'eror')
 
 
 def test_what_cannot_be_compared(tool, results, tmp_path):

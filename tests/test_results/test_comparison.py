@@ -101,7 +101,7 @@ def test_later_records_replace_earlier_ones():
 def test_metrics():
     detector = dict(run='d', seed=0, seconds=1.0, best={}, last={'coco/bbox_mAP': 0.382})
     assert collect([detector], 'box_AP')['d'].mean == pytest.approx(38.2)
-    assert collect([detector], 'coco/bbox_mAP')['d'].mean == pytest.approx(0.382)
+    assert collect([detector], 'coco/bbox_mAP')['d'].mean == pytest.approx(38.2)
     assert collect([detector], 'accuracy') == {}
     classifier = records('c', {0: 76.4})
     assert collect(classifier, 'error')['c'].mean == pytest.approx(23.6)

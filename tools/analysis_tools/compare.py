@@ -8,13 +8,16 @@ from typing import List
 from matplotlib.figure import Figure
 
 from mmdia.cli.comparison import comparison_parser, parse_comparison
-from mmdia.results.models import COLUMNS, Model, read_models, read_sources
+from mmdia.results.models import Model, comparison_table, read_models, read_sources
 
 
 def parse_args() -> Namespace:
     """Read the command line."""
     parser = comparison_parser(__doc__)
     parser.set_defaults(metric='accuracy')
+    parser.add_argument(
+        '--also', nargs='+', default=[], metavar='METRIC', help='further metrics to show'
+    )
     parser.add_argument('--csv', type=Path, help='file for the table')
     parser.add_argument('--plot', type=Path, help='file for a plot: .png, .pdf or .svg')
     args = parse_comparison(parser, ('csv', 'plot'))
@@ -61,10 +64,9 @@ def main() -> None:
         models = read_models(
             records, args.metric, args.runs, args.baseline, args.best, args.image_size
         )
+        lines = comparison_table(models, args.metric, args.also, args.best)
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
-    lines = [list(COLUMNS), *(model.cells() for model in models)]
-    lines[0][4] = args.metric
     print_markdown(lines)
     if args.csv:
         with args.csv.open('w', newline='', encoding='utf-8') as file:
