@@ -10,6 +10,7 @@ from torch import nn
 from mmdia.models.ops import (
     gated_sum,
     normalization,
+    normalize_sum,
     normalize_with_source,
     rectify,
     weighted_sum,
@@ -292,6 +293,22 @@ def test_derivatives_of_weighted_sums():
     def function(weights, maps):
         return weighted_sum(weights, maps.unbind())
 
+    assert torch.autograd.gradcheck(function, (weights, maps))
+    assert torch.autograd.gradgradcheck(function, (weights, maps))
+
+
+@pytest.mark.parametrize('training', (True, False))
+def test_first_and_second_derivatives_of_normalized_sums(training):
+    norm = random_norm().train(training)
+    weights = torch.rand(3, 2, 5, dtype=torch.float64, requires_grad=True)
+    maps = torch.randn(3, 2, 5, 3, 2, dtype=torch.float64, requires_grad=True)
+
+    def function(weights, maps):
+        return normalize_sum(norm, weights, maps.unbind())
+
+    expected = weighted_sum(weights, maps.unbind())
+    for found, plain in zip(function(weights, maps), (norm(expected), expected)):
+        assert torch.equal(found, plain)
     assert torch.autograd.gradcheck(function, (weights, maps))
     assert torch.autograd.gradgradcheck(function, (weights, maps))
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmdia.registry import MODELS
 from mmdia.utils import check_choice
 
-from ..ops import gated_sum
+from ..ops import normalize_sum
 from ..utils import check_affine, full_precision, global_avg_pool, record
 from .layer_attention import LayerAttention, LayerAttentionUnit
 
@@ -53,16 +53,16 @@ class LightLayerAttention(LayerAttentionUnit):
             Tuple[Tensor, Tensor]: Output of the block and the attention output
             o, of shape (N, C, H, W) each.
         """
-        earlier = self.previous_weight.to(x.dtype) * earlier
         if self.weighting == 'softmax':
-            attended = value + earlier
-        else:
-            with full_precision(x):
-                score = torch.sigmoid(self.scores(*self.query_and_key(pooled)))
-                weight = self.per_channel(score)
-            record('own_score', score)
-            attended = gated_sum(value, earlier, weight)
-        return x + self.drop_path(self.norm(attended)), attended
+            attended = torch.addcmul(value, earlier, self.previous_weight.to(x.dtype))
+            return x + self.drop_path(self.norm(attended)), attended
+        with full_precision(x):
+            score = torch.sigmoid(self.scores(*self.query_and_key(pooled)))
+            own = self.per_channel(score)
+            weights = torch.stack((own, self.previous_weight.flatten().expand_as(own)))
+        record('own_score', score)
+        normalized, attended = normalize_sum(self.norm, weights, (value, earlier))
+        return x + self.drop_path(normalized), attended
 
 
 @MODELS.register_module()

@@ -1,5 +1,12 @@
 from .gated_sum import gated_sum, weighted_sum
 from .normalization import Source, normalize_with_source
-from .recomputation import rectify
+from .recomputation import normalize_sum, rectify
 
-__all__ = ['Source', 'gated_sum', 'normalize_with_source', 'rectify', 'weighted_sum']
+__all__ = [
+    'Source',
+    'gated_sum',
+    'normalize_sum',
+    'normalize_with_source',
+    'rectify',
+    'weighted_sum',
+]

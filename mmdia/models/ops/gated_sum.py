@@ -63,6 +63,15 @@ def gated_sum(branch: Tensor, identity: Tensor, gate: Tensor) -> Tensor:
     return torch.addcmul(identity, branch, as_factor(gate, branch))
 
 
+def add_up(weights: Tensor, maps: Sequence[Tensor]) -> Tensor:
+    """The sum of :func:`weighted_sum`, in place, in one pass over each map."""
+    factors = as_factor(weights, maps[0])
+    total = maps[0] * factors[0]
+    for t in range(1, len(maps)):
+        total.addcmul_(maps[t], factors[t])
+    return total
+
+
 class WeightedSum(torch.autograd.Function):
     """``sum_t weights_t * map_t``, in one pass over each map, and two in the backward pass."""
 
@@ -70,11 +79,7 @@ class WeightedSum(torch.autograd.Function):
     def forward(ctx: FunctionCtx, weights: Tensor, *maps: Tensor) -> Tensor:
         """Compute the sum; see :func:`weighted_sum`."""
         ctx.save_for_backward(weights, *maps)
-        factors = as_factor(weights, maps[0])
-        total = maps[0] * factors[0]
-        for t in range(1, len(maps)):
-            total.addcmul_(maps[t], factors[t])
-        return total
+        return add_up(weights, maps)
 
     @staticmethod
     def backward(ctx: FunctionCtx, grad: Tensor) -> Tuple[Tensor, ...]:

@@ -1,6 +1,6 @@
 """Maps that the backward pass computes again instead of keeping them."""
 
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +8,7 @@ from torch.autograd.function import FunctionCtx
 from torch.autograd.graph import saved_tensors_hooks
 
 from ..utils.eager import is_unobserved
+from .gated_sum import WeightedSum, add_up, weighted_sum
 from .normalization import Source, source_of
 
 
@@ -30,15 +31,15 @@ class SourcedSum(torch.autograd.Function):
         return grad, grad if ctx.needs_input_grad[1] else None, *others
 
 
-class Rectified:
-    """A rectified sum that is computed again, once for all that would save it.
+class Recomputed:
+    """A map that is computed again, once for all that would save it.
 
     Args:
-        node (SourcedSum): What computed the sum.
+        compute (Callable): Computes it.
     """
 
-    def __init__(self, node: Any) -> None:
-        self.node = node
+    def __init__(self, compute: Callable[[], Tensor]) -> None:
+        self.compute = compute
         self.saved = self.left = 0
         self.result: Optional[Tensor] = None
 
@@ -46,9 +47,7 @@ class Rectified:
     def take(self) -> Tensor:
         """The map, which is forgotten when it has been taken as often as it was saved."""
         if self.result is None:
-            identity, *source = self.node.saved_tensors
-            y = Source(*source, *self.node.options).again()
-            self.result = torch.relu_(y if identity is None else y.add_(identity))
+            self.result = self.compute()
             self.left = self.saved
         result = self.result
         self.left -= 1
@@ -86,23 +85,81 @@ def rectify(
     if source is None or not (plain and is_unobserved(*modules)):
         return apply(modules, branch if identity is None else identity + branch)
     x = SourcedSum.apply(branch, identity, *source)
-    if x.grad_fn is None:
+    node = x.grad_fn
+    if node is None:
         return apply(modules, x)
-    rectified, saved = Rectified(x.grad_fn), []
+
+    def compute() -> Tensor:
+        identity, *source = node.saved_tensors
+        y = Source(*source, *node.options).again()
+        return torch.relu_(y if identity is None else y.add_(identity))
+
+    return apply_recomputing(modules, x, 1, compute)
+
+
+def normalize_sum(
+    norm: nn.Module, weights: Tensor, maps: Sequence[Tensor]
+) -> Tuple[Tensor, Tensor]:
+    """Apply a norm to a :func:`weighted_sum`, which a batch norm then does not keep.
+
+    The backward pass computes the sum again from the maps.
+
+    Args:
+        norm (nn.Module): Any norm.
+        weights (Tensor): Weights of shape (t, N, C).
+        maps (Sequence[Tensor]): t maps of shape (N, C, H, W).
+
+    Returns:
+        Tuple[Tensor, Tensor]: What the norm returns, and the sum, of shape
+        (N, C, H, W) each.
+    """
+    x = weighted_sum(weights, maps)
+    node = x.grad_fn
+    if not (
+        isinstance(node, WeightedSum._backward_cls)
+        and type(norm) is nn.BatchNorm2d
+        and is_unobserved(norm)
+    ):
+        return norm(x), x
+
+    def compute() -> Tensor:
+        weights, *maps = node.saved_tensors
+        return add_up(weights, maps)
+
+    (y,) = apply_recomputing((norm,), x, 0, compute)
+    return y, x
+
+
+def apply_recomputing(
+    modules: Sequence[nn.Module], x: Tensor, index: int, compute: Callable[[], Tensor]
+) -> List[Tensor]:
+    """Apply modules, one after the other, to a map, and do not keep one of all these maps.
+
+    Args:
+        modules (Sequence[nn.Module]): The modules.
+        x (Tensor): The map.
+        index (int): Which map is not kept: 0 is ``x``, 1 the output of the
+            first module.
+        compute (Callable): Computes that map again.
+
+    Returns:
+        List[Tensor]: The output of each module.
+    """
+    recomputed, saved = Recomputed(compute), []
 
     def pack(tensor: Tensor) -> List[Optional[Tensor]]:
         saved.append([tensor])
         return saved[-1]
 
     def unpack(entry: List[Optional[Tensor]]) -> Tensor:
-        return rectified.take() if entry[0] is None else entry[0]
+        return recomputed.take() if entry[0] is None else entry[0]
 
     with saved_tensors_hooks(pack, unpack):
         outs = apply(modules, x)
     for entry in saved:
-        if is_same(entry[0], outs[0]):
+        if is_same(entry[0], (x, *outs)[index]):
             entry[0] = None
-            rectified.saved += 1
+            recomputed.saved += 1
     return outs
 
 
