@@ -7,38 +7,37 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.autograd.graph import saved_tensors_hooks
 
-from ..utils.eager import is_unobserved
-from .gated_sum import WeightedSum, add_up, weighted_sum
+from ..utils.eager import is_eager, is_unobserved
+from .gated_sum import add_up, weighted_sum
 from .normalization import Source, source_of
 
 
-class SourcedSum(torch.autograd.Function):
-    """``branch + identity``, or the branch alone, which can be computed again from its source."""
+class Recipe(torch.autograd.Function):
+    """A map as it is, with the tensors from which it, or what follows, can be computed again."""
 
     @staticmethod
-    def forward(
-        ctx: FunctionCtx, branch: Tensor, identity: Optional[Tensor], *source: Any
-    ) -> Tensor:
-        """Compute the sum."""
-        ctx.save_for_backward(identity, *source[:5])
-        ctx.options = source[5:]
-        return branch.view_as(branch) if identity is None else identity + branch
+    def forward(ctx: FunctionCtx, x: Tensor, *ingredients: Optional[Tensor]) -> Tensor:
+        """Save the ingredients."""
+        ctx.save_for_backward(*ingredients)
+        ctx.mark_dirty(x)
+        return x
 
     @staticmethod
     def backward(ctx: FunctionCtx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         """Pass the gradient on."""
-        others = (None for _ in ctx.needs_input_grad[2:])
-        return grad, grad if ctx.needs_input_grad[1] else None, *others
+        return grad, *(None for _ in ctx.needs_input_grad[1:])
 
 
 class Recomputed:
     """A map that is computed again, once for all that would save it.
 
     Args:
-        compute (Callable): Computes it.
+        node (Recipe): What has the ingredients.
+        compute (Callable): Takes them, and returns the map.
     """
 
-    def __init__(self, compute: Callable[[], Tensor]) -> None:
+    def __init__(self, node: Any, compute: Callable[..., Tensor]) -> None:
+        self.node = node
         self.compute = compute
         self.saved = self.left = 0
         self.result: Optional[Tensor] = None
@@ -47,7 +46,7 @@ class Recomputed:
     def take(self) -> Tensor:
         """The map, which is forgotten when it has been taken as often as it was saved."""
         if self.result is None:
-            self.result = self.compute()
+            self.result = self.compute(*self.node.saved_tensors)
             self.left = self.saved
         result = self.result
         self.left -= 1
@@ -81,20 +80,17 @@ def rectify(
         List[Tensor]: The output of each module.
     """
     source = source_of(branch)
+    x = branch if identity is None else identity + branch
     plain = type(modules[0]) is nn.ReLU and all(type(m) is nn.Conv2d for m in modules[1:])
     if source is None or not (plain and is_unobserved(*modules)):
-        return apply(modules, branch if identity is None else identity + branch)
-    x = SourcedSum.apply(branch, identity, *source)
-    node = x.grad_fn
-    if node is None:
         return apply(modules, x)
+    *tensors, eps, of_batch = source
 
-    def compute() -> Tensor:
-        identity, *source = node.saved_tensors
-        y = Source(*source, *node.options).again()
+    def compute(identity: Optional[Tensor], *tensors: Tensor) -> Tensor:
+        y = Source(*tensors, eps, of_batch).again()
         return torch.relu_(y if identity is None else y.add_(identity))
 
-    return apply_recomputing(modules, x, 1, compute)
+    return apply_recomputing(modules, x, 1, compute, identity, *tensors)
 
 
 def normalize_sum(
@@ -114,24 +110,22 @@ def normalize_sum(
         (N, C, H, W) each.
     """
     x = weighted_sum(weights, maps)
-    node = x.grad_fn
-    if not (
-        isinstance(node, WeightedSum._backward_cls)
-        and type(norm) is nn.BatchNorm2d
-        and is_unobserved(norm)
-    ):
+    if not (is_eager(x) and type(norm) is nn.BatchNorm2d and is_unobserved(norm)):
         return norm(x), x
 
-    def compute() -> Tensor:
-        weights, *maps = node.saved_tensors
+    def compute(weights: Tensor, *maps: Tensor) -> Tensor:
         return add_up(weights, maps)
 
-    (y,) = apply_recomputing((norm,), x, 0, compute)
+    (y,) = apply_recomputing((norm,), x, 0, compute, weights, *maps)
     return y, x
 
 
 def apply_recomputing(
-    modules: Sequence[nn.Module], x: Tensor, index: int, compute: Callable[[], Tensor]
+    modules: Sequence[nn.Module],
+    x: Tensor,
+    index: int,
+    compute: Callable[..., Tensor],
+    *ingredients: Optional[Tensor],
 ) -> List[Tensor]:
     """Apply modules, one after the other, to a map, and do not keep one of all these maps.
 
@@ -140,12 +134,16 @@ def apply_recomputing(
         x (Tensor): The map.
         index (int): Which map is not kept: 0 is ``x``, 1 the output of the
             first module.
-        compute (Callable): Computes that map again.
+        compute (Callable): Computes that map again from the ingredients.
+        *ingredients (Tensor, optional): What is kept in its place.
 
     Returns:
         List[Tensor]: The output of each module.
     """
-    recomputed, saved = Recomputed(compute), []
+    x = Recipe.apply(x, *ingredients)
+    if x.grad_fn is None:
+        return apply(modules, x)
+    recomputed, saved = Recomputed(x.grad_fn, compute), []
 
     def pack(tensor: Tensor) -> List[Optional[Tensor]]:
         saved.append([tensor])
