@@ -92,7 +92,8 @@ def install(session: nox.Session, constraints: Union[str, Path], *libraries: str
     # another PyTorch, or lack them.
     build = ('--no-cache-dir', '--no-build-isolation') if WITH_OPS else ('--no-cache-dir',)
     session.install(*pip, *build, *libraries)
-    session.install(*pip, '--editable', '.[analysis,demo]', 'pytest', 'timm')
+    # As a wheel: the classic MMEngine does not find configs of an editable install.
+    session.install(*pip, '.[analysis,demo]', 'pytest', 'timm')
     # The other build of OpenCV opens windows, for which it needs the system's OpenGL.
     session.install(*pip, '--force-reinstall', '--no-deps', 'opencv-python-headless')
 
