@@ -140,9 +140,9 @@ def apply_recomputing(
     Returns:
         List[Tensor]: The output of each module.
     """
-    x = Recipe.apply(x, *ingredients)
-    if x.grad_fn is None:
+    if x.grad_fn is None:  # no gradients reach it
         return apply(modules, x)
+    x = Recipe.apply(x, *ingredients)
     recomputed, saved = Recomputed(x.grad_fn, compute), []
 
     def pack(tensor: Tensor) -> List[Optional[Tensor]]:
