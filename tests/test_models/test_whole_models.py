@@ -123,6 +123,6 @@ def test_classifier(name):
     # Our SE, which pools and multiplies in other operations, rounds otherwise in training.
     exactly = 'SE' not in name
     predictions, expected = assert_same(MODELS, cfg, batch, exactly)
-    tolerance = dict(rtol=0 if exactly else 1e-10, atol=0)
+    tolerance = dict(rtol=0, atol=0 if exactly else 1e-12)
     for ours, theirs in zip(predictions, expected, strict=True):
         torch.testing.assert_close(ours.pred_score, theirs.pred_score, **tolerance)
