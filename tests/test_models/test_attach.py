@@ -119,6 +119,18 @@ def test_starts_as_the_model_that_it_was_and_becomes_it_again(name):
         assert_equal(outputs(model, x, training), outputs(twin, x, training))
 
 
+@pytest.mark.parametrize('depth', (18, 50))
+def test_blocks_of_mmsegmentation(depth, monkeypatch):
+    """They have the layers of MMDetection's; MMSegmentation itself may not be installed."""
+    model = randomize(MMDetResNet(depth, base_channels=8))
+    model.eval()
+    forward = type(model.layer1[0]).forward
+    monkeypatch.setattr(forward, '__module__', 'mmseg.models.backbones.resnet')
+    x = images()
+    expected = model(x)
+    assert_equal(mmdia.attach(model, DIA)(x), expected)
+
+
 # What it becomes
 
 

@@ -12,6 +12,7 @@ from mmdia.models.ops import (
     normalization,
     normalize_sum,
     normalize_with_source,
+    recomputation,
     rectify,
     weighted_sum,
 )
@@ -327,6 +328,23 @@ def test_what_is_recomputed_is_computed_once_and_freed(monkeypatch):
     y, value = rectify(normalize_with_source(random_norm(), x), x, (nn.ReLU(), conv))
     for passes in (1, 2):
         (y.sum() + value.sum()).backward(retain_graph=True)
+        assert len(computed) == passes and computed[-1]() is None
+
+
+def test_normalized_sums_are_computed_once_and_freed(monkeypatch):
+    computed = []
+    again = recomputation.add_up
+
+    def count(*args):
+        computed.append(weakref.ref(out := again(*args)))
+        return out
+
+    monkeypatch.setattr(recomputation, 'add_up', count)
+    weights = torch.rand(2, 2, 5, dtype=torch.float64)
+    maps = torch.randn(2, 2, 5, 3, 2, dtype=torch.float64, requires_grad=True)
+    y, _ = normalize_sum(random_norm(), weights, maps.unbind())
+    for passes in (1, 2):
+        y.sum().backward(retain_graph=True)
         assert len(computed) == passes and computed[-1]() is None
 
 

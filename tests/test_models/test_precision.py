@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from mmdia.models.utils import global_avg_pool
+from mmdia.models.utils import full_precision, global_avg_pool
 
-from ..helpers import INTERACTIONS, slim_resnet
+from ..helpers import INTERACTIONS, needs_compiler, slim_resnet
 
 
 @pytest.mark.parametrize('dtype', (torch.float16, torch.bfloat16, torch.float32, torch.float64))
@@ -41,3 +41,15 @@ def test_gates_ignore_autocast(interaction):
     if interaction in ('mmdia.DIALSTM', 'mmdia.RLA'):
         # Their gates see the branch alone, which is the same in both runs.
         torch.testing.assert_close(tensors(state), tensors(expected), rtol=1e-6, atol=1e-7)
+
+
+@needs_compiler
+def test_full_precision_when_compiled():
+    def multiply(x):
+        with full_precision(x):
+            return x @ x
+
+    torch.compiler.reset()
+    compiled = torch.compile(multiply, fullgraph=True, backend='eager')
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert compiled(torch.rand(2, 2)).dtype == torch.float32
