@@ -93,7 +93,7 @@ def install(session: nox.Session, constraints: Union[str, Path], *libraries: str
     build = ('--no-cache-dir', '--no-build-isolation') if WITH_OPS else ('--no-cache-dir',)
     session.install(*pip, *build, *libraries)
     # As a wheel: the classic MMEngine does not find configs of an editable install.
-    session.install(*pip, '.[analysis,demo]', 'pytest', 'timm')
+    session.install(*pip, '.[analysis,demo]', 'pytest', 'pytest-timeout', 'timm')
     # The other build of OpenCV opens windows, for which it needs the system's OpenGL.
     session.install(*pip, '--force-reinstall', '--no-deps', 'opencv-python-headless')
 

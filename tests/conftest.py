@@ -8,6 +8,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 
 import gc
+import signal
 
 import pytest
 import torch
@@ -47,6 +48,17 @@ def readers_of_checkpoints(monkeypatch) -> None:
     loader = checkpoint.CheckpointLoader
     monkeypatch.setattr(loader, '_schemes', dict(loader._schemes))
     monkeypatch.setattr(checkpoint, 'load_from_http', checkpoint.load_from_http)
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """Processes that are forked later inherit handlers, and may not end when terminated."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    after = {number: signal.getsignal(number) for number in before}
+    for number in before:
+        signal.signal(number, before[number])
+    assert after == before, 'handlers of signals are left behind'
 
 
 @pytest.fixture(autouse=True)

@@ -119,6 +119,8 @@ class Trainer:
 
     def train(self) -> None:
         """Train all runs; where this is stopped, the runs save and stop as well."""
+        # So that SIGTERM stops the runs as Ctrl-C does.
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         with self.progress:
             try:
                 while self.waiting or self.active:
@@ -130,6 +132,7 @@ class Trainer:
                     process.terminate()
                 for _, process in self.active.values():
                     process.wait()
+                signal.signal(signal.SIGTERM, before)
 
     def start(self) -> None:
         """Start runs for the jobs that have none."""
@@ -179,8 +182,6 @@ def main() -> None:
         for run in runs:
             print(shlex.join(run.command()))
         return None
-    # So that runs save and stop as well.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     trainer = Trainer(runs, args.jobs, args.results)
     trainer.train()
     if trainer.failed:

@@ -2,7 +2,6 @@
 
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -49,10 +48,11 @@ def images(tmp_path):
     return tmp_path / 'images'
 
 
-def kill_when_saved(trainer, pattern):
+def kill_when_saved(trainer, pattern, ended):
     """Kill the training of a trainer as soon as there is a file."""
     while not list(Path().glob(pattern)):
-        time.sleep(0.1)
+        if ended.wait(0.1):
+            return
     trainer.active[0][1].kill()
 
 
@@ -62,9 +62,11 @@ def test_killed_and_resumed(tool, images, monkeypatch):
     start = reproduce.Trainer.train
 
     def train_and_be_killed(trainer):
-        killer = threading.Thread(target=kill_when_saved, args=(trainer, '**/epoch_1.pth'))
+        ended = threading.Event()
+        killer = threading.Thread(target=kill_when_saved, args=(trainer, '**/epoch_1.pth', ended))
         killer.start()
         start(trainer)
+        ended.set()
         killer.join()
 
     with monkeypatch.context() as patch:
