@@ -225,7 +225,7 @@ def test_every_method_of_the_page_on_choosing_has_a_case():
     found = set()
     for name in CASES:
         with torch.device('meta'):
-            network, _ = benchmark.build_pair(benchmark.find_case(name))
+            network = MODELS.build(dict(benchmark.find_case(name).backbone))
         interaction = next(iter(network.interactions()))
         attentions = [type(m).__name__ for m in interaction.modules() if isinstance(m, Attention)]
         found.add((type(interaction).__name__, *attentions[:1]))

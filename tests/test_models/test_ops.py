@@ -287,31 +287,35 @@ def test_first_and_second_derivatives_of_what_is_recomputed(training, with_ident
     assert torch.autograd.gradgradcheck(function, inputs)
 
 
+def weights_and_maps():
+    """Three maps, of which one has a weight for all samples."""
+    weights = [torch.rand(n, 5, dtype=torch.float64, requires_grad=True) for n in (2, 1, 2)]
+    maps = [torch.randn(2, 5, 3, 2, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    return *weights, *maps
+
+
 def test_derivatives_of_weighted_sums():
-    weights = torch.rand(3, 2, 5, dtype=torch.float64, requires_grad=True)
-    maps = torch.randn(3, 2, 5, 3, 2, dtype=torch.float64, requires_grad=True)
+    def function(*inputs):
+        return weighted_sum(inputs[:3], inputs[3:])
 
-    def function(weights, maps):
-        return weighted_sum(weights, maps.unbind())
-
-    assert torch.autograd.gradcheck(function, (weights, maps))
-    assert torch.autograd.gradgradcheck(function, (weights, maps))
+    inputs = weights_and_maps()
+    assert torch.autograd.gradcheck(function, inputs)
+    assert torch.autograd.gradgradcheck(function, inputs)
 
 
 @pytest.mark.parametrize('training', (True, False))
 def test_first_and_second_derivatives_of_normalized_sums(training):
     norm = random_norm().train(training)
-    weights = torch.rand(3, 2, 5, dtype=torch.float64, requires_grad=True)
-    maps = torch.randn(3, 2, 5, 3, 2, dtype=torch.float64, requires_grad=True)
 
-    def function(weights, maps):
-        return normalize_sum(norm, weights, maps.unbind())
+    def function(*inputs):
+        return normalize_sum(norm, inputs[:3], inputs[3:])
 
-    expected = weighted_sum(weights, maps.unbind())
-    for found, plain in zip(function(weights, maps), (norm(expected), expected)):
+    inputs = weights_and_maps()
+    expected = weighted_sum(inputs[:3], inputs[3:])
+    for found, plain in zip(function(*inputs), (norm(expected), expected)):
         assert torch.equal(found, plain)
-    assert torch.autograd.gradcheck(function, (weights, maps))
-    assert torch.autograd.gradgradcheck(function, (weights, maps))
+    assert torch.autograd.gradcheck(function, inputs)
+    assert torch.autograd.gradgradcheck(function, inputs)
 
 
 def test_what_is_recomputed_is_computed_once_and_freed(monkeypatch):
@@ -342,7 +346,7 @@ def test_normalized_sums_are_computed_once_and_freed(monkeypatch):
     monkeypatch.setattr(recomputation, 'add_up', count)
     weights = torch.rand(2, 2, 5, dtype=torch.float64)
     maps = torch.randn(2, 2, 5, 3, 2, dtype=torch.float64, requires_grad=True)
-    y, _ = normalize_sum(random_norm(), weights, maps.unbind())
+    y, _ = normalize_sum(random_norm(), weights.unbind(), maps.unbind())
     for passes in (1, 2):
         y.sum().backward(retain_graph=True)
         assert len(computed) == passes and computed[-1]() is None

@@ -58,8 +58,7 @@ class LightLayerAttention(LayerAttentionUnit):
             return x + self.drop_path(self.norm(attended)), attended
         with full_precision(x):
             score = torch.sigmoid(self.scores(*self.query_and_key(pooled)))
-            own = self.per_channel(score)
-            weights = torch.stack((own, self.previous_weight.flatten().expand_as(own)))
+            weights = self.per_channel(score), self.previous_weight.flatten()[None]
         record('own_score', score)
         normalized, attended = normalize_sum(self.norm, weights, (value, earlier))
         return x + self.drop_path(normalized), attended

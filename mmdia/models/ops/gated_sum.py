@@ -63,12 +63,11 @@ def gated_sum(branch: Tensor, identity: Tensor, gate: Tensor) -> Tensor:
     return torch.addcmul(identity, branch, as_factor(gate, branch))
 
 
-def add_up(weights: Tensor, maps: Sequence[Tensor]) -> Tensor:
+def add_up(weights: Sequence[Tensor], maps: Sequence[Tensor]) -> Tensor:
     """The sum of :func:`weighted_sum`, in place, in one pass over each map."""
-    factors = as_factor(weights, maps[0])
-    total = maps[0] * factors[0]
-    for t in range(1, len(maps)):
-        total.addcmul_(maps[t], factors[t])
+    total = maps[0] * as_factor(weights[0], maps[0])
+    for weight, x in zip(weights[1:], maps[1:]):
+        total.addcmul_(x, as_factor(weight, total))
     return total
 
 
@@ -76,33 +75,40 @@ class WeightedSum(torch.autograd.Function):
     """``sum_t weights_t * map_t``, in one pass over each map, and two in the backward pass."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, weights: Tensor, *maps: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, *weights_and_maps: Tensor) -> Tensor:
         """Compute the sum; see :func:`weighted_sum`."""
-        ctx.save_for_backward(weights, *maps)
-        return add_up(weights, maps)
+        ctx.save_for_backward(*weights_and_maps)
+        return add_up(*halves(weights_and_maps))
 
     @staticmethod
     def backward(ctx: FunctionCtx, grad: Tensor) -> Tuple[Tensor, ...]:
         """Compute the gradients of the weights and of the maps."""
-        weights, *maps = ctx.saved_tensors
-        of_weights = torch.stack([sum_pixels(grad * x) for x in maps]).to(weights.dtype)
-        return of_weights, *(grad * factor for factor in as_factor(weights, grad))
+        weights, maps = halves(ctx.saved_tensors)
+        sums = (sum_pixels(grad * x) for x in maps)
+        of_weights = (s.sum_to_size(w.shape).to(w.dtype) for s, w in zip(sums, weights))
+        return *of_weights, *(grad * as_factor(weight, grad) for weight in weights)
 
 
-def weighted_sum(weights: Tensor, maps: Sequence[Tensor]) -> Tensor:
+def halves(tensors: Sequence[Tensor]) -> Tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """The first and the second half of some tensors."""
+    middle = len(tensors) // 2
+    return tensors[:middle], tensors[middle:]
+
+
+def weighted_sum(weights: Sequence[Tensor], maps: Sequence[Tensor]) -> Tensor:
     """Sum of maps, each channel with a weight.
 
     Args:
-        weights (Tensor): Weights of shape (t, N, C).
+        weights (Sequence[Tensor]): t weights of shape (N, C), or (1, C) for all
+            samples.
         maps (Sequence[Tensor]): t maps of shape (N, C, H, W).
 
     Returns:
         Tensor: The sum, of shape (N, C, H, W).
     """
     if torch.is_grad_enabled() and is_eager(maps[0]):
-        return WeightedSum.apply(weights, *maps)
-    factors = as_factor(weights, maps[0])
-    total = maps[0] * factors[0]
-    for t in range(1, len(maps)):
-        total = torch.addcmul(total, maps[t], factors[t])
+        return WeightedSum.apply(*weights, *maps)
+    total = maps[0] * as_factor(weights[0], maps[0])
+    for weight, x in zip(weights[1:], maps[1:]):
+        total = torch.addcmul(total, x, as_factor(weight, total))
     return total

@@ -8,7 +8,7 @@ from torch.autograd.function import FunctionCtx
 from torch.autograd.graph import saved_tensors_hooks
 
 from ..utils.eager import is_eager, is_unobserved
-from .gated_sum import add_up, weighted_sum
+from .gated_sum import add_up, halves, weighted_sum
 from .normalization import Source, source_of
 
 
@@ -94,7 +94,7 @@ def rectify(
 
 
 def normalize_sum(
-    norm: nn.Module, weights: Tensor, maps: Sequence[Tensor]
+    norm: nn.Module, weights: Sequence[Tensor], maps: Sequence[Tensor]
 ) -> Tuple[Tensor, Tensor]:
     """Apply a norm to a :func:`weighted_sum`, which a batch norm then does not keep.
 
@@ -102,7 +102,8 @@ def normalize_sum(
 
     Args:
         norm (nn.Module): Any norm.
-        weights (Tensor): Weights of shape (t, N, C).
+        weights (Sequence[Tensor]): t weights of shape (N, C), or (1, C) for all
+            samples.
         maps (Sequence[Tensor]): t maps of shape (N, C, H, W).
 
     Returns:
@@ -113,10 +114,10 @@ def normalize_sum(
     if not (is_eager(x) and type(norm) is nn.BatchNorm2d and is_unobserved(norm)):
         return norm(x), x
 
-    def compute(weights: Tensor, *maps: Tensor) -> Tensor:
-        return add_up(weights, maps)
+    def compute(*weights_and_maps: Tensor) -> Tensor:
+        return add_up(*halves(weights_and_maps))
 
-    (y,) = apply_recomputing((norm,), x, 0, compute, weights, *maps)
+    (y,) = apply_recomputing((norm,), x, 0, compute, *weights, *maps)
     return y, x
 
 
