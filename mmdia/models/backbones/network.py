@@ -1,113 +1,20 @@
 """Residual networks of any blocks, joined by a layer interaction."""
 
-from itertools import chain, count
+from itertools import count
 from math import floor, prod
-from typing import Any, List, Optional, Sequence, Tuple, Type, Union
+from typing import List, Optional, Sequence, Type, Union
 
 from torch import nn
 
-from mmdia.utils import (
-    check_bool,
-    check_bools,
-    check_choice,
-    check_int,
-    check_ints,
-    check_layer_cfg,
-    check_rate,
-)
-from mmdia.utils.validation import LARGEST, is_int, is_sequence, refuse
+from mmdia.utils import check_int
 
 from ..interactions.build import refuse_arguments
 from ..utils import build_activation_layer, build_norm_layer
+from .arguments import block_dilations, check_arguments
 from .base import ResidualBackbone
-from .blocks import Bottleneck, ResidualBlock
-from .plugins import check_plugins, plugins_of_stage
+from .blocks import ResidualBlock
+from .plugins import plugins_of_stage
 from .stem import build_stem
-
-
-def block_dilations(
-    dilations: Sequence[Union[int, Sequence[int]]], stage_blocks: Sequence[int]
-) -> List[Sequence[int]]:
-    """The dilations of all blocks, by stage.
-
-    Args:
-        dilations (Sequence[int | Sequence[int]]): Dilation of each stage, or
-            of each of its blocks.
-        stage_blocks (Sequence[int]): Number of blocks of each stage.
-
-    Raises:
-        TypeError: If ``dilations`` is no such sequence.
-        ValueError: If there are too few or too many, or one is not positive.
-    """
-    number = len(stage_blocks)
-    what = f'{number} integers in 1 ... {LARGEST}, or sequences of one for each block'
-    given = dilations if is_sequence(dilations) else [None]
-    values = list(chain(*([d] if not is_sequence(d) else d for d in given)))
-    if not all(map(is_int, values)):
-        refuse(TypeError, 'dilations', what, dilations)
-    if len(dilations) != number or not all(1 <= value <= LARGEST for value in values):
-        refuse(ValueError, 'dilations', what, dilations)
-    if any(is_sequence(d) and len(d) != n for d, n in zip(dilations, stage_blocks)):
-        refuse(ValueError, 'dilations', what, dilations)
-    return [[d] * n if is_int(d) else list(d) for d, n in zip(dilations, stage_blocks)]
-
-
-def refuse_without_bottlenecks(block: Type[ResidualBlock], **arguments: Tuple[Any, Any]) -> None:
-    """Check arguments that blocks of another kind do not have.
-
-    Args:
-        block (Type[ResidualBlock]): Class of the blocks.
-        **arguments (Tuple[Any, Any]): Value of each, and the one that is
-            allowed.
-
-    Raises:
-        ValueError: If an argument has another value.
-    """
-    for name, (value, allowed) in arguments.items():
-        if value != allowed:
-            raise ValueError(
-                f'{name} needs blocks with bottlenecks, got {value!r} with {block.__name__}'
-            )
-
-
-def check_preactivation(
-    normalize: bool, normalize_projections: bool, deep_stem: bool, plugins: Optional[list]
-) -> None:
-    """Check arguments that pre-activation networks do not have.
-
-    Raises:
-        ValueError: If one has another value than the only one that is allowed.
-    """
-    if not normalize:
-        raise ValueError('normalize must be True in pre-activation networks, got False')
-    if not normalize_projections:
-        raise ValueError(
-            'normalize_projections must be True in pre-activation networks, got False: '
-            'their projections have no norms'
-        )
-    if deep_stem:
-        raise ValueError('deep_stem must be False in pre-activation networks, got True')
-    if plugins is not None:
-        raise ValueError(
-            f'plugins must be None in pre-activation networks, got {plugins!r}: '
-            'interaction takes attentions'
-        )
-
-
-def check_dcn(dcn: dict, conv_cfg: Optional[dict]) -> None:
-    """Check what deformable convolutions need.
-
-    Raises:
-        ValueError: If there is also a config of other convolutions, or ``dcn``
-            asks for plain ones.
-    """
-    if conv_cfg is not None:
-        raise ValueError(f'conv_cfg must be None with dcn, got {conv_cfg!r}')
-    if dcn.get('fallback_on_stride'):
-        raise ValueError(
-            'fallback_on_stride of dcn must be False, got True: '
-            'stage_with_dcn says which stages have deformable convolutions'
-        )
 
 
 class ResidualNetwork(ResidualBackbone):
@@ -248,68 +155,21 @@ class ResidualNetwork(ResidualBackbone):
             refuse_arguments(type(self).__name__, sorted(unknown), interaction)
         num_stages = len(stage_blocks) if num_stages is None else num_stages
         check_int('num_stages', num_stages, maximum=len(stage_blocks))
+        stage_blocks = stage_blocks[:num_stages]
         strides = (1, 2, 2, 2)[:num_stages] if strides is None else strides
         dilations = (1,) * num_stages if dilations is None else dilations
         stage_with_dcn = (False,) * num_stages if stage_with_dcn is None else stage_with_dcn
         expansion = block.expansion if expansion is None else expansion
-        check_ints('strides', strides, length=num_stages)
-        by_block = block_dilations(dilations, stage_blocks[:num_stages])
-        check_int('base_channels', base_channels)
-        check_int('expansion', expansion)
         stem_channels = base_channels if stem_channels is None else stem_channels
         base_width = base_channels if base_width is None else base_width
-        check_int('in_channels', in_channels)
-        check_int('stem_channels', stem_channels)
-        check_int('groups', groups)
-        check_int('base_width', base_width)
-        check_choice('style', style, ('pytorch', 'caffe'))
-        check_rate('drop_rate', drop_rate)
-        check_rate('drop_path_rate', drop_path_rate)
-        check_layer_cfg('conv_cfg', conv_cfg, optional=True)
-        check_layer_cfg('norm_cfg', norm_cfg)
-        check_layer_cfg('act_cfg', act_cfg)
-        check_layer_cfg('dcn', dcn, optional=True)
-        check_bools('stage_with_dcn', stage_with_dcn, num_stages)
-        check_plugins(plugins, num_stages)
-        plugins = plugins or None
-        for name, flag in dict(
-            small_stem=small_stem,
-            deep_stem=deep_stem,
-            avg_down=avg_down,
-            project_first=project_first,
-            skip_connections=skip_connections,
-            normalize=normalize,
-            normalize_projections=normalize_projections,
-            with_cp=with_cp,
-            zero_init_residual=zero_init_residual,
-        ).items():
-            check_bool(name, flag)
+        check_arguments(locals())
+        # A key that MMDetection's configs have.
+        dcn = dcn and {key: value for key, value in dcn.items() if key != 'fallback_on_stride'}
         super().__init__(num_stages, out_indices, frozen_stages, norm_eval, init_cfg)
         self.block = block
         self.strides = tuple(strides)
         self.dilations = tuple(dilations)
         self.deep_stem = deep_stem
-        if not issubclass(block, Bottleneck):
-            refuse_without_bottlenecks(
-                block,
-                groups=(groups, 1),
-                base_width=(base_width, base_channels),
-                expansion=(expansion, 1),
-                dcn=(dcn, None),
-                plugins=(plugins, None),
-            )
-        if block.preactivation:
-            check_preactivation(normalize, normalize_projections, deep_stem, plugins)
-        if dcn is not None:
-            check_dcn(dcn, conv_cfg)
-            dcn = {key: value for key, value in dcn.items() if key != 'fallback_on_stride'}
-        if zero_init_residual and (block.preactivation or not normalize):
-            raise ValueError(
-                'zero_init_residual=True needs branches that end with a norm, '
-                f'got normalize={normalize} with {block.__name__}'
-            )
-        if small_stem and deep_stem:
-            raise ValueError('small_stem and deep_stem must not both be True')
 
         widths = [base_channels * 2**i for i in range(num_stages)]
         channels = [width * expansion for width in widths]
@@ -333,7 +193,7 @@ class ResidualNetwork(ResidualBackbone):
             stage_blocks,
             [stem_channels, *channels],
             [floor(width * base_width / base_channels) * groups for width in widths],
-            by_block,
+            block_dilations(dilations, stage_blocks),
             drop_path_rate,
             project_first,
             [
@@ -375,7 +235,6 @@ class ResidualNetwork(ResidualBackbone):
         **kwargs,
     ) -> List[List[ResidualBlock]]:
         """Build the blocks of all stages; ``channels`` begins with the stem's."""
-        stage_blocks = stage_blocks[: self.num_stages]
         last = max(sum(stage_blocks) - 1, 1)
         rates = (drop_path_rate * i / last for i in count())
         return [

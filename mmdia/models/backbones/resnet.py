@@ -5,9 +5,10 @@ from typing import Optional, Sequence, Union
 from mmdia.registry import MODELS
 from mmdia.utils import check_bool, check_choice, check_int, check_ints, check_type
 
+from .arguments import block_dilations
 from .blocks import BasicBlock, Bottleneck
 from .defaults import library_defaults
-from .network import ResidualNetwork, block_dilations
+from .network import ResidualNetwork
 
 
 def segmentation_dilations(
