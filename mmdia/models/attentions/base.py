@@ -16,7 +16,7 @@ class Attention(BaseModule):
     A module serves one block, or it is shared by several. Shared, its
     parameters are the same for all of them; but norms that keep statistics
     are one per block, chosen by ``index``, since the blocks' statistics differ
-    and training collapses without: see section 7.3 of `Layer-wise Shared
+    and accuracy collapses without: see section 7.3 of `Layer-wise Shared
     Attention Network <https://arxiv.org/abs/2210.16101>`_.
 
     Being called with the map alone, it also serves as a plugin of the

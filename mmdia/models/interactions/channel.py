@@ -107,7 +107,7 @@ class SharedAttention(AttentionInteraction):
             :class:`~mmdia.models.Attention`.
             Defaults to ``dict(type='mmdia.SE')``.
         share_norms (bool): Whether blocks share norms that keep statistics as
-            well, an ablation: training collapses (Fig. 11 of the latter, with
+            well, an ablation: accuracy collapses (Fig. 11 of the latter, with
             SRM). Defaults to False.
         **kwargs: See :class:`LayerInteraction`.
 
