@@ -71,7 +71,7 @@ class FullLayerAttention(LayerAttentionUnit):
             if memory.gains is not None:
                 weights = weights * memory.gains
         record('layer_score', scores, dim=1)
-        attended = weighted_sum(weights.unbind(), memory.values)
+        attended = weighted_sum(weights, memory.values)
         (rectified,) = rectify(normalize_with_source(self.norm, attended), None, (self.relu,))
         return torch.addcmul(x, self.drop_path(rectified), self.scale.to(x.dtype))
 

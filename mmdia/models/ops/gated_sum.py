@@ -1,6 +1,6 @@
 """The gated residual sum, with a backward pass that keeps and computes little."""
 
-from typing import Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -66,8 +66,8 @@ def gated_sum(branch: Tensor, identity: Tensor, gate: Tensor) -> Tensor:
 def add_up(weights: Sequence[Tensor], maps: Sequence[Tensor]) -> Tensor:
     """The sum of :func:`weighted_sum`, in place, in one pass over each map."""
     total = maps[0] * as_factor(weights[0], maps[0])
-    for weight, x in zip(weights[1:], maps[1:]):
-        total.addcmul_(x, as_factor(weight, total))
+    for t in range(1, len(maps)):
+        total.addcmul_(maps[t], as_factor(weights[t], total))
     return total
 
 
@@ -95,12 +95,12 @@ def halves(tensors: Sequence[Tensor]) -> Tuple[Sequence[Tensor], Sequence[Tensor
     return tensors[:middle], tensors[middle:]
 
 
-def weighted_sum(weights: Sequence[Tensor], maps: Sequence[Tensor]) -> Tensor:
+def weighted_sum(weights: Union[Tensor, Sequence[Tensor]], maps: Sequence[Tensor]) -> Tensor:
     """Sum of maps, each channel with a weight.
 
     Args:
-        weights (Sequence[Tensor]): t weights of shape (N, C), or (1, C) for all
-            samples.
+        weights (Tensor | Sequence[Tensor]): t weights of shape (N, C), or (1, C)
+            for all samples.
         maps (Sequence[Tensor]): t maps of shape (N, C, H, W).
 
     Returns:
@@ -109,6 +109,6 @@ def weighted_sum(weights: Sequence[Tensor], maps: Sequence[Tensor]) -> Tensor:
     if torch.is_grad_enabled() and is_eager(maps[0]):
         return WeightedSum.apply(*weights, *maps)
     total = maps[0] * as_factor(weights[0], maps[0])
-    for weight, x in zip(weights[1:], maps[1:]):
-        total = torch.addcmul(total, x, as_factor(weight, total))
+    for t in range(1, len(maps)):
+        total = torch.addcmul(total, maps[t], as_factor(weights[t], total))
     return total
