@@ -107,6 +107,13 @@ def test_argument_is_refused(cls, args, message):
         cls(**args)
 
 
+@pytest.mark.parametrize(('trunk', 'depth'), ((ResNet, 18), (PreResNet, 20)))
+def test_an_empty_list_of_plugins(trunk, depth):
+    """Networks that cannot have plugins take it as well."""
+    given = trunk(depth=depth, base_channels=8, plugins=[])
+    assert given.state_dict().keys() == trunk(depth=depth, base_channels=8).state_dict().keys()
+
+
 def test_relatives_are_resnets_with_arguments():
     def names(model):
         return {key: value.shape for key, value in model.state_dict().items()}
