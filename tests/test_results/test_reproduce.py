@@ -1,5 +1,8 @@
 """tools/reproduce.py: runs that are killed, that fail, and that are done."""
 
+import os
+import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -85,6 +88,16 @@ def test_killed_and_resumed(tool, images, monkeypatch):
     assert len(logs) == 2  # of two starts: the second did not begin anew
     tool(*args)
     assert len(read_records('results')) == 1
+
+
+def test_sigterm_stops_the_runs(monkeypatch):
+    process = subprocess.Popen(['sleep', '60'])
+    trainer = reproduce.Trainer([], 1, Path('results'))
+    trainer.active[0] = 'a run', process
+    monkeypatch.setattr(trainer, 'look', lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert process.returncode == -signal.SIGTERM
 
 
 def test_failures_are_survived(tool):
