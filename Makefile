@@ -82,13 +82,13 @@ $(VENV)/torch.done: requirements/torch.txt requirements/constraints.txt $(VENV)/
 		$(INSTALL) --upgrade pip && $(INSTALL) --requirement requirements/torch.txt)
 	@touch $@
 
-# MMCV compiles against the installed torch, hence no build isolation. Where the
-# system lacks OpenGL, the headless build of OpenCV takes the place of the other.
+# MMCV compiles against the installed torch, hence no build isolation, and on one core alone unless
+# Ninja is found. Where the system lacks OpenGL, the headless build of OpenCV replaces the other.
 $(VENV)/openmmlab.done: requirements/openmmlab.txt $(VENV)/torch.done
 	@! $(PIP) show --quiet $(CLASSIC) 2>/dev/null || \
 		{ echo "$(VENV) has the classic OpenMMLab libraries, which these would overwrite"; exit 1; }
 	$(call timed,Installing OpenMMLab (compiling MMCV takes about 10 minutes; a wheel in WHEELHOUSE spares it),\
-		MMCV_WITH_OPS=1 $(INSTALL) --no-build-isolation --requirement requirements/openmmlab.txt)
+		. '$(BIN)/activate' && MMCV_WITH_OPS=1 $(INSTALL) --no-build-isolation --requirement requirements/openmmlab.txt)
 	@$(BIN)/python -c 'import cv2' 2>/dev/null || \
 		$(INSTALL) --force-reinstall --no-deps opencv-python-headless
 	@touch $@
