@@ -67,8 +67,8 @@ lint: setup
 setup: $(VENV)/mmdia.done
 
 $(VENV)/python.done:
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' || \
-		{ echo "mmdia's environment needs Python 3.10 to 3.12: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || \
+		{ echo "mmdia's environment needs Python 3.10 to 3.13: make PYTHON=python3.12 ..."; exit 1; }
 	@$(if $(WHEELHOUSE),test -d '$(WHEELHOUSE)' || \
 		{ echo "WHEELHOUSE is not a folder: $(WHEELHOUSE)"; exit 1; })
 	@$(if $(WHEELHOUSE),true,$(CAN_COMPILE)) || \
