@@ -26,6 +26,13 @@ COLUMNS = (
 )
 
 
+def format_p(p: Optional[float]) -> str:
+    """A p-value in a table, marked where it is significant; nothing for None."""
+    if p is None:
+        return ''
+    return ('< 0.001' if p < 0.001 else f'{p:.3f}') + ' *' * (p < ALPHA)
+
+
 class Model(NamedTuple):
     """A model and what is known of it.
 
@@ -59,7 +66,7 @@ class Model(NamedTuple):
             str(sample),
             str(len(sample.values)),
             '' if other is None else f'{other.mean:+.2f}',
-            *('' if p is None else f'{p:.3f}' + ' *' * (p < ALPHA) for p in tests),
+            *map(format_p, tests),
             self.printed,
         ]
 

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import t
 
 from mmdia.results.comparison import METRICS, collect, compare
+from mmdia.results.models import format_p
 from mmdia.results.rows import read_rows
 
 PLAIN = {0: 50.0, 1: 50.4, 2: 49.9}
@@ -112,3 +113,11 @@ def test_metrics_of_the_table():
     known = {*METRICS, 'accuracy_pneumonia', 'accuracy_normal'}
     assert {row.metric for row in read_rows()} <= known
     assert METRICS['box_AP'][0] == 'coco/bbox_mAP' and METRICS['mask_AP_S'][0] == 'coco/segm_mAP_s'
+
+
+@pytest.mark.parametrize(
+    'p, text',
+    [(None, ''), (0.0004, '< 0.001 *'), (0.001, '0.001 *'), (0.049, '0.049 *'), (0.05, '0.050')],
+)
+def test_p_values_in_tables(p, text):
+    assert format_p(p) == text
