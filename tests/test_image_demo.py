@@ -62,7 +62,7 @@ def models(tmp_path_factory):
 @pytest.fixture
 def image(tmp_path):
     path = tmp_path / 'picture.png'
-    # Of one colour: Matplotlib before 3.11 moves small pictures by parts of a pixel.
+    # Of one colour: Matplotlib 3.10 moves small pictures by parts of a pixel.
     cv2.imwrite(str(path), np.full((60, 80, 3), (20, 120, 220), np.uint8))
     return path
 

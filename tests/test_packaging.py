@@ -92,3 +92,29 @@ def test_mim_shows_the_models_of_the_wheel(mim):
     assert run.returncode == 0, run.stderr
     assert 'configs/dia/dia-resnet50_8xb32_in1k.py' in run.stdout
     assert '28358052' in run.stdout  # Parameters of the metafile
+
+
+# Stands for the environment's Python: nothing is installed, and pip says which Ninja it would find.
+PYTHON_OF_MAKE = """#!/bin/sh
+case "$*" in
+    *' show '*) exit 1 ;;
+    *openmmlab.txt*) command -v ninja > "$NINJA_FOUND" ;;
+esac
+"""
+
+
+def test_mmcv_is_compiled_with_the_ninja_of_the_environment(tmp_path):
+    """Without one, PyTorch compiles file by file."""
+    venv = tmp_path / 'environment'
+    subprocess.run([sys.executable, '-m', 'venv', '--without-pip', venv], check=True)
+    (venv / 'bin' / 'python').unlink()
+    for name, text in (('python', PYTHON_OF_MAKE), ('ninja', '#!/bin/sh\n')):
+        (venv / 'bin' / name).write_text(text)
+        (venv / 'bin' / name).chmod(0o755)
+    for name in ('python.done', 'torch.done'):
+        (venv / name).touch()
+    found = tmp_path / 'found.txt'
+    env = {**os.environ, 'NINJA_FOUND': str(found)}
+    command = ['make', f'VENV={venv}', f'{venv}/openmmlab.done']
+    subprocess.run(command, cwd=ROOT, env=env, check=True, timeout=60)
+    assert Path(found.read_text().strip()) == venv / 'bin' / 'ninja'
