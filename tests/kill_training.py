@@ -29,7 +29,7 @@ from mmengine.config import Config
 from mmengine.runner import runner as runner_module
 from mmengine.utils import import_modules_from_strings
 
-from mmdia.cli.resume import is_intact, latest_checkpoint
+from mmdia.cli.work_dir import is_intact, latest_checkpoint
 
 ROOT = Path(__file__).parents[1]
 CONFIG = f"""

@@ -58,6 +58,7 @@ name = backbone.interaction.type
 x = torch.randn(2, 3, 64, 64)
 
 plain = randomize(slim_resnet('mmdia.LayerInteraction')).eval()
+backbone.interaction.identity_init = True
 model = MODELS.build(dict(backbone, depth=18, base_channels=8)).eval()
 model.init_weights()
 missing, unexpected = model.load_state_dict(plain.state_dict(), strict=False)

@@ -12,7 +12,8 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
 
-from mmdia.cli.resume import latest_checkpoint, resume_or_stop
+from mmdia.cli.resume import resume_or_stop
+from mmdia.cli.work_dir import latest_checkpoint
 from mmdia.engine import DurableCheckpointHook, InterruptionHook
 
 NUMBERS = count()
@@ -75,6 +76,7 @@ class ToyTraining:
             interval=interval, by_epoch=by_epoch, save_best='accuracy', rule='greater', **checkpoint
         )
         self.optimizer = dict(type='SGD', lr=0.01, momentum=0.9)
+        self.schedule = None
         self.batch_size = 2
         self.validated = []
         self.interrupted_at = None
@@ -110,6 +112,7 @@ class ToyTraining:
             val_cfg=dict(),
             val_evaluator=Evaluator(Score(self.validate)),
             optim_wrapper=dict(optimizer=self.optimizer),
+            param_scheduler=self.schedule,
             default_hooks=dict(checkpoint=DurableCheckpointHook(**self.checkpoint)),
             custom_hooks=[
                 SendSignal(self.interrupted_at),

@@ -22,8 +22,8 @@ from mmdia.cli.command_line import (
 from mmdia.cli.data_check import check_data
 from mmdia.cli.launch import is_first_process
 from mmdia.cli.precision import evaluate_in_amp
-from mmdia.cli.resume import check_work_dir
 from mmdia.cli.weights import load_or_stop
+from mmdia.cli.work_dir import check_work_dir
 from mmdia.utils.configs import is_detection, is_segmentation, library_of
 
 SUFFIXES = {'pred': ('.pkl', '.pickle'), 'metrics': ('.pkl', '.pickle', '.json', '.yml', '.yaml')}

@@ -15,15 +15,9 @@ from mmdia.cli.data_check import check_data
 from mmdia.cli.intervals import check_intervals
 from mmdia.cli.launch import is_first_process
 from mmdia.cli.precision import train_in_amp
-from mmdia.cli.resume import (
-    check_work_dir,
-    latest_checkpoint,
-    lock_work_dir,
-    make_resumable,
-    read_resumable,
-    resume_or_stop,
-)
+from mmdia.cli.resume import make_resumable, read_resumable, resume_or_stop
 from mmdia.cli.weights import check_weights, load_or_stop
+from mmdia.cli.work_dir import check_work_dir, latest_checkpoint, lock_work_dir
 
 
 def parse_args() -> Namespace:

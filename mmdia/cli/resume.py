@@ -1,12 +1,9 @@
 """Trainings that can be interrupted and resumed."""
 
-import os
-import socket
-import tempfile
-import zipfile
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+import logging
+import reprlib
+from itertools import chain
+from typing import Any, Dict, List, Tuple
 
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
@@ -14,6 +11,7 @@ from mmengine.logging import print_log
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import Tensor
+from torch.optim import Optimizer
 
 from mmdia.engine import InterruptionHook
 from mmdia.models.utils import read_checkpoint
@@ -122,6 +120,7 @@ def resume_or_stop(runner: Runner, checkpoint: str) -> None:
     resume = runner.resume
 
     def resume_checkpoint(filename: str, *args, **kwargs) -> None:
+        configured = options(runner)
         try:
             resume(filename, *args, **kwargs)
             check_optimizers(runner)
@@ -131,10 +130,18 @@ def resume_or_stop(runner: Runner, checkpoint: str) -> None:
                 f'another optimizer or paramwise_cfg? {type(error).__name__}: {error}\n'
                 f'to start from its weights: --cfg-options load_from={filename}'
             ) from error
+        warn_of_replaced(configured, options(runner), filename)
 
     runner.resume = resume_checkpoint
     # Not in the config: its dump would resume, too.
     runner._load_from, runner._resume = checkpoint, True
+
+
+def optimizers(runner: Runner) -> List[Optimizer]:
+    """The optimizers of a runner."""
+    wrapper = runner.optim_wrapper
+    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+    return [wrapper.optimizer for wrapper in wrappers]
 
 
 # States of PyTorch's optimizers that have the shape of their parameter.
@@ -146,9 +153,7 @@ def check_optimizers(runner: Runner) -> None:
 
     States may bring other options. They know parameters by their order alone.
     """
-    wrapper = runner.optim_wrapper
-    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
-    for optimizer in (wrapper.optimizer for wrapper in wrappers):
+    for optimizer in optimizers(runner):
         missing = set()
         for group in optimizer.param_groups:
             missing |= optimizer.defaults.keys() - group.keys()
@@ -164,100 +169,62 @@ def check_optimizers(runner: Runner) -> None:
                     )
 
 
-def is_intact(path: Path) -> bool:
-    """Whether a checkpoint file is complete, judged by the sums of its parts."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except Exception:  # damaged files fail in every way
-        return False
+# What schedulers count and compute while they run.
+PROGRESS = {
+    '_global_step',
+    '_last_value',
+    'best',
+    'cooldown_counter',
+    'last_step',
+    'num_bad_epochs',
+}
 
 
-def checkpoints(work_dir: Path) -> Iterator[Path]:
-    """The checkpoints of a run, the one named the last first, then by age."""
-    note = work_dir / 'last_checkpoint'
-    name = note.read_text(encoding='utf-8', errors='replace').strip() if note.is_file() else ''
-    folders = [work_dir]
-    if name:
-        named = Path(name)
-        # What is here comes first: the work dir may have moved, or be a copy.
-        here = work_dir / named.name
-        yield named if os.path.isfile(named) and not os.path.isfile(here) else here
-        # Checkpoints may be saved in a folder of their own.
-        other = named.parent
-        if not os.path.isfile(here) and other != Path() and os.path.isdir(other):
-            folders += [other] * (not os.path.samefile(other, work_dir))
-    found = (path for folder in folders for path in folder.glob('*.pth') if path.is_file())
-    saved = [path for path in found if not path.name.startswith('best_')]
-    yield from sorted(saved, key=lambda path: path.stat().st_mtime, reverse=True)
-
-
-def latest_checkpoint(work_dir: str) -> Optional[str]:
-    """The latest intact checkpoint of a run.
+def options(runner: Runner) -> Dict[Tuple[int, str], Any]:
+    """What a checkpoint brings back of optimizers and schedulers in place of the config.
 
     Args:
-        work_dir (str): Folder of the run.
+        runner (Runner): A runner whose optimizers and schedulers are built.
 
     Returns:
-        str, optional: Its path, or None where nothing was saved yet.
-
-    Raises:
-        SystemExit: If there are checkpoints, and all are damaged.
+        Dict[Tuple[int, str], Any]: Values by the number of the optimizer or scheduler and a name
+            such as ``'MultiStepLR.end'``.
     """
-    damaged = []
-    for path in dict.fromkeys(checkpoints(Path(work_dir))):
-        if is_intact(path):
-            return str(path)
-        print_log(f'{path} is missing or damaged, trying the one before', logger='current')
-        damaged.append(f'\n  {path}')
-    if damaged:
-        raise SystemExit(
-            f'--resume: no checkpoint in {work_dir} is intact, these are missing or damaged:'
-            f'{"".join(damaged)}\nto start from the beginning, leave out --resume'
-        )
-    print_log(f'no checkpoint in {work_dir}: starting from the beginning', logger='current')
-    return None
+    schedulers = runner.param_schedulers or []
+    if isinstance(schedulers, dict):
+        schedulers = [*chain(*schedulers.values())]
+    scheduled = {scheduler.param_name for scheduler in schedulers}
+    if 'momentum' in scheduled:
+        scheduled.add('betas')  # of which the first is Adam's momentum
+    found = {}
+    for number, optimizer in enumerate(optimizers(runner)):
+        for key in optimizer.defaults.keys() - scheduled:
+            values = [group.get(key) for group in optimizer.param_groups]
+            found[number, f'{type(optimizer).__name__}.{key}'] = values
+    for number, scheduler in enumerate(schedulers):
+        for key in scheduler.state_dict().keys() - PROGRESS:
+            found[number, f'{type(scheduler).__name__}.{key}'] = getattr(scheduler, key)
+    return found
 
 
-def check_work_dir(work_dir: str) -> None:
-    """Exit with an error unless files can be written into a folder."""
-    try:
-        Path(work_dir).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=work_dir):
-            pass
-    except OSError as error:
-        raise SystemExit(f'work dir {work_dir} cannot be written: {error}') from error
+def warn_of_replaced(configured: dict, resumed: dict, checkpoint: str) -> None:
+    """Warn of :func:`options` that a checkpoint has replaced."""
+    lines = []
+    for key in sorted(resumed):
+        if key not in configured:
+            lines.append(f'  {key[1]}: {shorten(resumed[key])}, not given')
+        elif configured[key] != resumed[key]:
+            lines.append(f'  {key[1]}: {shorten(resumed[key])}, not {shorten(configured[key])}')
+    if lines:
+        message = [
+            f'{checkpoint} replaces options of the config:',
+            *lines,
+            f'to use those of the config, start from its weights: '
+            f'--cfg-options load_from={checkpoint}',
+        ]
+        print_log('\n'.join(message), logger='current', level=logging.WARNING)
 
 
-@contextmanager
-def lock_work_dir(work_dir: str) -> Iterator[None]:
-    """Keep a work dir for this process until the block, or the process, ends.
-
-    Args:
-        work_dir (str): Folder of the run, which can be written.
-
-    Raises:
-        SystemExit: If another process keeps it, or its lock cannot be opened.
-    """
-    try:
-        lock = open(Path(work_dir, '.lock'), 'a+', encoding='utf-8')
-    except OSError as error:
-        raise SystemExit(f'work dir {work_dir} cannot be locked: {error}') from error
-    with lock as file:
-        file.seek(0)
-        try:
-            import fcntl  # not on every system
-
-            # Children inherit other kinds of locks, and keep them when their parent is killed.
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            raise SystemExit(
-                f'work dir {work_dir} is in use by another training ({file.read()}); '
-                'wait until it ends, or give another --work-dir'
-            ) from error
-        except (ImportError, OSError) as error:
-            print_log(f'work dir {work_dir} cannot be locked: {error}', logger='current')
-        file.truncate(0)
-        file.write(f'process {os.getpid()} on {socket.gethostname()}')
-        file.flush()
-        yield
+def shorten(value: Any) -> str:
+    """A value in a few words."""
+    return reprlib.repr(list(value) if isinstance(value, dict) else value)

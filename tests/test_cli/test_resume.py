@@ -1,30 +1,21 @@
-"""Which runs can be resumed, from what, and in which folder."""
+"""Which runs can be resumed, and from what."""
 
-import os
-import signal
-import sys
-import time
-from multiprocessing import get_context
 from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
+from mmengine.optim import ConstantLR, OptimWrapper, OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop
 
 from mmdia.checkpoints import load_safely
-from mmdia.cli.resume import (
-    check_work_dir,
-    latest_checkpoint,
-    lock_work_dir,
-    make_resumable,
-    read_resumable,
-)
+from mmdia.cli.resume import make_resumable, options, read_resumable
 from mmdia.cli.weights import check_weights, load_or_stop
 from mmdia.engine import InterruptionHook
 
-FORK = get_context('fork')
+from ..toy_training import ToyTraining
+
 COMPLETE = dict(
     meta=dict(epoch=1, iter=2), state_dict={'a': torch.zeros(2)}, optimizer={}, message_hub={}
 )
@@ -78,38 +69,6 @@ def test_loops_may_be_classes():
     make_resumable(cfg)
     assert cfg.train_cfg.type == 'mmdia.ResumableTrainLoop'
     assert not cfg.train_dataloader.persistent_workers
-
-
-@pytest.mark.parametrize(
-    'note',
-    (b'\xff\xfe\x00e', '/elsewhere/é'.encode('latin-1'), b'a\0b', b'', b'x' * 5000, b'\n'),
-    ids=('UTF-16', 'latin-1', 'null', 'empty', 'long', 'blank'),
-)
-def test_last_checkpoint_that_names_none(note, tmp_path):
-    (tmp_path / 'last_checkpoint').write_bytes(note)
-    torch.save(COMPLETE, tmp_path / 'epoch_1.pth')
-    assert latest_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_1.pth')
-
-
-def test_links_to_nothing(tmp_path):
-    (tmp_path / 'latest.pth').symlink_to('none.pth')
-    torch.save(COMPLETE, tmp_path / 'epoch_1.pth')
-    assert latest_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_1.pth')
-
-
-def test_copies_come_first(tmp_path):
-    for name in ('original', 'copy'):
-        (tmp_path / name).mkdir()
-        torch.save(COMPLETE, tmp_path / name / 'epoch_1.pth')
-    original, copy = (tmp_path / name / 'epoch_1.pth' for name in ('original', 'copy'))
-    (tmp_path / 'copy' / 'last_checkpoint').write_text(str(original))
-    assert latest_checkpoint(str(tmp_path / 'copy')) == str(copy)
-
-
-def test_nothing_was_saved_yet(tmp_path):
-    (tmp_path / 'epoch_1.pth.mmdia-part').touch()
-    assert latest_checkpoint(str(tmp_path)) is None
-    assert latest_checkpoint(str(tmp_path / 'none')) is None
 
 
 @pytest.mark.parametrize(
@@ -187,62 +146,60 @@ def test_weights_that_fail_to_load(error):
         runner.load_checkpoint('x.pth')
 
 
-def hold(work_dir, held):
-    with lock_work_dir(work_dir):
-        # Children of a killed process live on for a while.
-        FORK.Process(target=time.sleep, args=(2,)).start()
-        held.set()
-        signal.pause()
+ADAM = dict(type='Adam', lr=0.01)
+STEPS = [
+    dict(type='LinearLR', start_factor=0.5, end=2, by_epoch=False),
+    dict(type='MultiStepLR', milestones=[2], end=3),
+]
 
 
-def test_one_training_a_work_dir(tmp_path):
-    held = FORK.Event()
-    holder = FORK.Process(target=hold, args=(str(tmp_path), held))
-    holder.start()
-    assert held.wait(10)
-    for _ in range(2):
-        with pytest.raises(
-            SystemExit, match=f'in use by another training .process {holder.pid} on'
-        ):
-            with lock_work_dir(str(tmp_path)):
-                pass
-    holder.kill()
-    holder.join()
-    for _ in range(2):
-        with lock_work_dir(str(tmp_path)):
-            pass
+@pytest.mark.parametrize(
+    ('optimizer', 'schedule', 'warnings'),
+    (
+        (ADAM, STEPS, ()),
+        (ADAM | dict(lr=0.1), STEPS, ('LinearLR.base_values: [0.01], not [0.1]',)),
+        (ADAM | dict(weight_decay=0.1), STEPS, ('Adam.weight_decay: [0], not [0.1]',)),
+        (
+            ADAM,
+            [STEPS[0], dict(type='MultiStepLR', milestones=[4, 5], end=6)],
+            ('MultiStepLR.end: 3, not 6', 'MultiStepLR.milestones: [2], not [4, 5]'),
+        ),
+        (
+            ADAM,
+            [STEPS[0], dict(type='CosineAnnealingLR', T_max=3)],
+            ('CosineAnnealingLR.gamma: 0.1, not given',),
+        ),
+    ),
+    ids=('the same', 'learning rate', 'weight decay', 'longer schedule', 'another schedule'),
+)
+def test_options_that_a_checkpoint_replaces(optimizer, schedule, warnings, tmp_path, capfd):
+    training = ToyTraining(tmp_path)
+    training.optimizer, training.schedule = ADAM, STEPS
+    training.interrupt_at(4)
+    with pytest.raises(SystemExit):
+        training.run()
+    training.optimizer, training.schedule = optimizer, schedule
+    capfd.readouterr()
+    training.run()
+    output = ''.join(capfd.readouterr())
+    for warning in warnings:
+        assert f'\n  {warning}\n' in output
+    assert ('interrupted.pth replaces options of the config' in output) == bool(warnings)
 
 
-def check_often(work_dir):
-    for _ in range(500):
-        check_work_dir(work_dir)
+def test_options_of_several_optimizers(tmp_path):
+    def build(lr):
+        layers = [torch.nn.Linear(1, 1) for _ in range(2)]
+        wrappers = {
+            str(i): OptimWrapper(torch.optim.SGD(layer.parameters(), lr, momentum=0.5))
+            for i, layer in enumerate(layers)
+        }
+        schedulers = {name: [ConstantLR(each, end=3)] for name, each in wrappers.items()}
+        return SimpleNamespace(
+            optim_wrapper=OptimWrapperDict(**wrappers), param_schedulers=schedulers
+        )
 
-
-def test_many_processes_check_one_work_dir(tmp_path):
-    processes = [FORK.Process(target=check_often, args=(str(tmp_path / 'run'),)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
-    assert not os.listdir(tmp_path / 'run')
-
-
-def test_file_as_work_dir(tmp_path):
-    (tmp_path / 'file').touch()
-    with pytest.raises(SystemExit, match=r'work dir .*file cannot be written: .*exists'):
-        check_work_dir(str(tmp_path / 'file'))
-    assert latest_checkpoint(str(tmp_path / 'file')) is None
-
-
-def test_lock_that_cannot_be_opened(tmp_path):
-    (tmp_path / '.lock').mkdir()
-    with pytest.raises(SystemExit, match=r'work dir .* cannot be locked: .*Is a directory'):
-        with lock_work_dir(str(tmp_path)):
-            pass
-
-
-def test_systems_without_locks(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'fcntl', None)
-    with lock_work_dir(str(tmp_path)):
-        assert (tmp_path / '.lock').is_file()
+    found = options(build(0.1))
+    assert found[0, 'SGD.momentum'] == found[1, 'SGD.momentum'] == [0.5]
+    assert found[1, 'ConstantLR.end'] == 3 and (0, 'SGD.lr') not in found
+    assert found == options(build(0.1)) != options(build(0.2))

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import torch
 
-from mmdia.cli.resume import is_intact, latest_checkpoint
+from mmdia.cli.work_dir import is_intact, latest_checkpoint
 from mmdia.engine import DurableCheckpointHook
 from mmdia.engine.files import BACKEND, remove_parts, replace_file
 
