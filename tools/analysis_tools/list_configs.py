@@ -25,10 +25,10 @@ they are sorted by run. A run is a config, which the first column links, with op
 python tools/train.py configs/CONFIG --cfg-options OPTIONS
 ```
 
-The figures are quoted from the papers; none of these networks has been trained here to its end. If
-a paper does not give the recipe, the config follows the same network elsewhere in the paper, or the
-released code. For mini-ImageNet, chest X-rays, the crops of STL-10 and the batch of 128 on CIFAR in
-RLA, there is neither: see the pages of [Layer-wise Shared
+The figures are quoted from the papers; none of these networks has been trained here for its full
+schedule. If a paper does not give the recipe, the config follows the same network elsewhere in the
+paper, or the released code. For mini-ImageNet, chest X-rays, the crops of STL-10 and the batch of
+128 on CIFAR in RLA, there is neither: see the pages of [Layer-wise Shared
 Attention](../configs/lsa/README.md#what-the-paper-leaves-open) and
 [RLA](../configs/rla/README.md#what-the-paper-leaves-open) for what was chosen.
 
