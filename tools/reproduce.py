@@ -3,6 +3,7 @@
 Runs that are done are skipped, and those that were interrupted go on.
 """
 
+import os
 import shlex
 import signal
 import time
@@ -99,6 +100,19 @@ def build_runs(rows: List[Row], args: Namespace) -> List[Run]:
     ]
 
 
+def gpus_of(job: int, run: Run) -> List[str]:
+    """The GPUs of a job, as CUDA_VISIBLE_DEVICES names them; none where it may use all."""
+    visible = os.environ.get('CUDA_VISIBLE_DEVICES')
+    number = torch.cuda.device_count()
+    names = visible.split(',')[:number] if visible else [str(index) for index in range(number)]
+    each = run.settings.gpus
+    groups = number // each
+    if groups < 2 or run.settings.launcher == 'slurm':
+        return []
+    first = job % groups * each
+    return names[first : first + each]
+
+
 class Trainer:
     """Trains runs, several at the same time, and records them.
 
@@ -136,12 +150,10 @@ class Trainer:
 
     def start(self) -> None:
         """Start runs for the jobs that have none."""
-        num_gpus = torch.cuda.device_count()
         for job in range(self.jobs):
             if job not in self.active and self.waiting:
                 run = self.waiting.pop(0)
-                device = job % num_gpus if num_gpus > 1 and run.settings.gpus == 1 else None
-                self.active[job] = run, run.start(device)
+                self.active[job] = run, run.start(gpus_of(job, run))
 
     def look(self) -> None:
         """Show how far the runs are, and record what has ended."""
@@ -157,14 +169,17 @@ class Trainer:
     def end(self, run: Run, code: int) -> None:
         """Record a run that has ended, or say why it failed."""
         self.num_done += 1
-        if code:
+        try:
+            if code:
+                raise RuntimeError(run.last_line())
+            record = run.record()
+            append_record(self.results / f'{run.row.paper}.jsonl', record)
+            last = ', '.join(f'{name} {value:.4g}' for name, value in record['last'].items())
+            line = f'{run}: {last}'
+        except Exception as error:  # of which the other runs know nothing
             self.failed.append(run)
-            self.progress.console.print(f'{run} failed: {run.last_line()}', highlight=False)
-            return
-        record = run.record()
-        append_record(self.results / f'{run.row.paper}.jsonl', record)
-        last = ', '.join(f'{name} {value:.4g}' for name, value in record['last'].items())
-        self.progress.console.print(f'{run}: {last}', highlight=False)
+            line = f'{run} failed: {error}'
+        self.progress.console.print(line, markup=False, highlight=False)
 
 
 def main() -> None:
@@ -182,6 +197,10 @@ def main() -> None:
         for run in runs:
             print(shlex.join(run.command()))
         return None
+    try:
+        args.results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemExit(f'--results: {error}') from error
     trainer = Trainer(runs, args.jobs, args.results)
     trainer.train()
     if trainer.failed:

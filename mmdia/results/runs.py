@@ -128,35 +128,37 @@ class Run:
             ]
         return [sys.executable, str(TOOLS / 'train.py'), str(config), *to, *options]
 
-    def environment(self, device: Optional[int]) -> Dict[str, str]:
+    def environment(self, gpus: Sequence[str] = ()) -> Dict[str, str]:
         """The environment of the command.
 
         Args:
-            device (int, optional): The GPU that the run is to use, if there are several.
+            gpus (Sequence[str]): The GPUs that it may use, all if there are none.
         """
         env = dict(os.environ, PYTHON=sys.executable)
         env.setdefault('PORT', str(get_free_port()))
         env.setdefault('GPUS', str(self.settings.gpus))
         env.setdefault('GPUS_PER_NODE', str(min(self.settings.gpus, 8)))
-        if device is not None:
-            env['CUDA_VISIBLE_DEVICES'] = str(device)
+        if gpus:
+            env['CUDA_VISIBLE_DEVICES'] = ','.join(gpus)
         return env
 
-    def start(self, device: Optional[int] = None) -> subprocess.Popen:
+    def start(self, gpus: Sequence[str] = ()) -> subprocess.Popen:
         """Start the training, or go on with it. Its output goes to ``output.txt`` of its work dir.
 
         Args:
-            device (int, optional): The GPU to use, if there are several.
+            gpus (Sequence[str]): The GPUs that it may use, all if there are none.
         """
         self.work_dir.mkdir(parents=True, exist_ok=True)
         Config(move_data(self.cfg.to_dict(), self.settings.data_root)).dump(self.config_file)
         with open(self.work_dir / OUTPUT, 'a', encoding='utf-8') as output:
             return subprocess.Popen(
                 self.command(),
-                env=self.environment(device),
+                env=self.environment(gpus),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                # Ctrl-C in a terminal reaches the whole group; a second signal saves nothing.
+                start_new_session=True,
             )
 
     def last_line(self) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmcv import imwrite
 
 from mmdia.results.records import read_records
@@ -21,6 +22,7 @@ with pytest.MonkeyPatch.context() as patch:
     import reproduce
 
 RUN = 'small/dia-resnet18-w16_b128-20e_cifar100'
+ROW = next(row for row in read_rows() if row.run == RUN)
 
 
 @pytest.fixture
@@ -100,6 +102,65 @@ def test_sigterm_stops_the_runs(monkeypatch):
     assert process.returncode == -signal.SIGTERM
 
 
+def test_ctrl_c_reaches_the_runs_once(tmp_path, monkeypatch):
+    """A terminal sends it to all processes of its group; at a second signal, runs save nothing."""
+    run = Run(ROW, 0, Settings(), tmp_path)
+    program = 'import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); signal.pause()'
+    monkeypatch.setattr(run, 'command', lambda: [sys.executable, '-c', program])
+    process = run.start()
+    assert os.getpgid(process.pid) != os.getpgid(0)
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize(
+    ('visible', 'number', 'each', 'expected'),
+    (
+        (None, 0, 1, ['', '', '']),
+        (None, 1, 1, ['', '', '']),
+        (None, 2, 1, ['0', '1', '0']),
+        ('2,3', 2, 1, ['2', '3', '2']),
+        ('GPU-a,GPU-b,-1,4', 2, 1, ['GPU-a', 'GPU-b', 'GPU-a']),
+        (None, 4, 2, ['0,1', '2,3', '0,1']),
+        ('7,6,5,4', 4, 2, ['7,6', '5,4', '7,6']),
+        (None, 5, 4, ['', '', '']),
+    ),
+)
+def test_gpus_of_jobs(visible, number, each, expected, monkeypatch, tmp_path):
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    if visible:
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: number)
+    for launcher in ('pytorch', 'slurm'):
+        run = Run(ROW, 0, Settings(launcher=launcher, gpus=each), tmp_path)
+        for job, gpus in enumerate(expected):
+            gpus = gpus if launcher == 'pytorch' else ''
+            assert ','.join(reproduce.gpus_of(job, run)) == gpus
+            names = run.environment(reproduce.gpus_of(job, run)).get('CUDA_VISIBLE_DEVICES')
+            assert names == (gpus or visible)
+
+
+@pytest.mark.parametrize('error', (OSError('[/disk] is full'), ValueError('x')))
+def test_records_that_fail(error, monkeypatch, capsys):
+    """The other runs go on; the next call records."""
+
+    def record(run):
+        raise error
+
+    run = Run(ROW, 0, Settings(), Path('root'))
+    monkeypatch.setattr(Run, 'record', record)
+    trainer = reproduce.Trainer([run], 1, Path('results'))
+    trainer.end(run, 0)
+    assert trainer.failed == [run]
+    assert f'failed: {error}' in ' '.join(capsys.readouterr().out.split())
+
+
+def test_results_that_cannot_be_written(tool):
+    Path('file').touch()
+    with pytest.raises(SystemExit, match=r'--results: .*file'):
+        tool(RUN, '--results', 'file/results')
+
+
 def test_failures_are_survived(tool):
     """Without data nothing trains; each run says why, and the others go on."""
     with pytest.raises(SystemExit, match='2 of 2 runs failed') as error:
@@ -170,7 +231,6 @@ def test_damaged_records(tool):
 
 def test_work_dirs_differ():
     """Whatever changes the outcome has a work dir of its own."""
-    row = next(row for row in read_rows() if row.run == RUN)
     settings = (
         Settings(),
         Settings(epochs=5),
@@ -178,7 +238,7 @@ def test_work_dirs_differ():
         Settings(channels_last=True),
         Settings(launcher='pytorch', gpus=2),
     )
-    runs = [Run(row, seed, each, Path('root')) for each in settings for seed in (0, 1)]
+    runs = [Run(ROW, seed, each, Path('root')) for each in settings for seed in (0, 1)]
     assert len({run.work_dir for run in runs}) == len(runs)
     for run in runs:
         others = [dict(other.identity) for other in runs if other is not run]
