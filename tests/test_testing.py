@@ -15,8 +15,6 @@ class BlockScale(LayerInteraction):
     def __init__(self, channels, num_blocks, initial=0.1, **kwargs):
         super().__init__(channels, num_blocks, **kwargs)
         self.scale = nn.Parameter(torch.full((num_blocks,), initial))
-        if self.identity_init:
-            self.init_identity()
 
     def forward(self, branch, identity, state, index):
         return self.act(identity + self.weigh(branch, index)), state
@@ -140,6 +138,18 @@ def test_wrong_method_is_told(check, interaction, message):
 
 def test_right_method_passes():
     check_interaction(BlockScale, initial=0.2)
+
+
+@pytest.mark.parametrize(
+    ('interaction', 'args'),
+    (
+        ('mmdia.DIALSTM', dict(ratio=4, extra_norm=True)),
+        ('mmdia.LayerAggregation', dict(state_channels=4, append_state=True)),
+    ),
+)
+@pytest.mark.parametrize('check', (testing.check_shapes, testing.check_identity_init))
+def test_documented_options_pass(check, interaction, args):
+    check(SmallNetworks(dict(type=interaction, **args)))
 
 
 class HasTwoFaults(HasMore, KeepsState):

@@ -4,11 +4,12 @@ import logging
 import re
 from contextlib import contextmanager
 from copy import deepcopy
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Dict, Iterator, Optional, Sequence
 
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModule, initialize, is_model_wrapper
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import nn
 
 from mmdia.utils import check_bool, check_bools, check_type
@@ -23,12 +24,7 @@ from .backbones.attached import (
     check_unwatched,
     is_known,
 )
-from .interactions import (
-    FeedbackInteraction,
-    LayerInteraction,
-    build_interaction,
-    interaction_class,
-)
+from .interactions import LayerInteraction, build_interaction, interaction_class
 
 Stages = Dict[str, nn.Module]
 
@@ -42,6 +38,24 @@ def stages_of(module: nn.Module) -> Stages:
         and isinstance(child, (nn.Sequential, Stage))
         and len(child)
     }
+
+
+def check_stages(backbone: nn.Module) -> None:
+    """Check that no stage of a ResNet is hidden in another module.
+
+    Args:
+        backbone (nn.Module): The ResNet.
+
+    Raises:
+        ValueError: If one is.
+    """
+    found = stages_of(backbone)
+    for name, child in backbone.named_children():
+        if re.fullmatch(r'layer\d+', name) and name not in found and list(child.children()):
+            raise ValueError(
+                f'{name} must be a sequence of blocks, got a {type(child).__name__}: attach the '
+                'interaction first, and compile or wrap stages afterwards'
+            )
 
 
 def find_backbone(model: nn.Module) -> nn.Module:
@@ -105,10 +119,30 @@ def check_backbone(backbone: nn.Module, scope: str) -> None:
 
 
 def norm_config(norm: nn.Module) -> dict:
-    """A config of norms of the kind of a given one."""
+    """A config of norms of the kind of a given one; batch norms if there is none."""
     if isinstance(norm, nn.GroupNorm):
-        return dict(type='GN', num_groups=norm.num_groups)
-    return dict(type='SyncBN' if isinstance(norm, nn.SyncBatchNorm) else 'BN')
+        return dict(type='GN', num_groups=norm.num_groups, eps=norm.eps)
+    kind = 'SyncBN' if isinstance(norm, nn.SyncBatchNorm) else 'BN'
+    return dict(type=kind, eps=norm.eps, momentum=getattr(norm, 'momentum', 0.1))
+
+
+def check_norms(interaction: LayerInteraction, norm: nn.Module) -> None:
+    """Check that an interaction brings no batch norms to blocks that have none.
+
+    Args:
+        interaction (LayerInteraction): The interaction, built with :func:`norm_config`.
+        norm (nn.Module): A norm of the blocks.
+
+    Raises:
+        ValueError: If it does.
+    """
+    known = isinstance(norm, (_BatchNorm, nn.GroupNorm))
+    frozen = 'FrozenBatchNorm' in type(norm).__name__  # those of torchvision and timm
+    if not (known or frozen) and any(isinstance(m, _BatchNorm) for m in interaction.modules()):
+        raise ValueError(
+            f'interaction must have a norm_cfg for blocks with a {type(norm).__name__}, '
+            f'got a {type(interaction).__name__} that has batch norms by default'
+        )
 
 
 def the_activation(stages: Stages) -> nn.Module:
@@ -154,7 +188,8 @@ def build_for(
 ) -> LayerInteraction:
     """Build the interaction of one stage, or of all stages.
 
-    Device, data type, mode and the kind of norms are those of the blocks.
+    Device, data type, mode, and norms where these are batch or group norms, are
+    those of the blocks.
 
     Args:
         stages (Sequence[Sequence[AttachedBlock]]): The blocks, by stage.
@@ -163,23 +198,29 @@ def build_for(
         identity_init (bool): See :class:`LayerInteraction`.
 
     Raises:
-        ValueError: If it changes the number of channels.
+        ValueError: If it changes the number of channels, or has norms for which
+            there is no example in the blocks.
     """
     sizes = [blocks[-1].out_channels for blocks in stages], list(map(len, stages))
     if interaction_class(cfg).scope == 'stage':
         sizes = [numbers[0] for numbers in sizes]
     block = stages[0][-1]
-    norm_cfg = norm_config(getattr(block, block.norm_names[-1]))
+    norm = getattr(block, block.norm_names[-1])
     interaction = build_interaction(
-        cfg, *sizes, norm_cfg=norm_cfg, act_cfg=None, identity_init=identity_init
+        cfg,
+        *sizes,
+        [*chain(*stages)],
+        norm_cfg=norm_config(norm),
+        act_cfg=None,
+        identity_init=identity_init,
     )
-    if getattr(interaction, 'added_channels', 0):
+    if interaction.added_channels:
         raise ValueError(
             'interaction must not change the number of channels, which the layers after the '
             f'stages rely on, got {cfg!r}, which adds {interaction.added_channels}'
         )
-    if isinstance(interaction, FeedbackInteraction):
-        interaction.attach([block for blocks in stages for block in blocks])
+    if 'norm_cfg' not in cfg:
+        check_norms(interaction, norm)
     if 'act_cfg' not in cfg:
         interaction.act = deepcopy(act)
     weight = block.conv1.weight
@@ -224,7 +265,8 @@ def attach(
     Raises:
         TypeError: If an argument is of a wrong type.
         ValueError: If the model does not have exactly one such ResNet, if that
-            has blocks or layers of other kinds or hooks on them, or if an
+            has blocks or layers of other kinds, hooks on stages, blocks or
+            activations, or stages that are compiled or wrapped, or if an
             argument has a value that is not allowed.
     """
     check_type('model', model, nn.Module)
@@ -233,6 +275,7 @@ def attach(
     scope = interaction_class(interaction).scope
     backbone = find_backbone(model)
     originals = stages_of(backbone)
+    check_stages(backbone)
     check_backbone(backbone, scope)
     if stages is not None:
         check_bools('stages', stages, len(originals))
@@ -251,12 +294,12 @@ def attach(
         attached = list(map(AttachedStage, originals.values(), blocks.values(), own))
     else:
         shared = build_for(list(blocks.values()), interaction, act, identity_init)
+        backbone.add_module('interaction', shared)
         first = accumulate(shared.num_blocks, initial=0)
         attached = [
-            AttachedStage(original, group, shared=shared, first_index=i)
+            AttachedStage(original, group, backbone=backbone, first_index=i)
             for original, group, i in zip(originals.values(), blocks.values(), first)
         ]
-        backbone.add_module('interaction', shared)
     for name, stage in zip(originals, attached):
         setattr(backbone, name, stage)
         frozen = int(name.removeprefix('layer')) <= getattr(backbone, 'frozen_stages', -1)

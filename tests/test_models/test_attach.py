@@ -2,6 +2,7 @@
 
 import copy
 import io
+from functools import partial
 
 import pytest
 import timm
@@ -339,6 +340,38 @@ def test_forward_leaves_no_state():
     assert torch.equal(model(x), expected)
 
 
+@pytest.mark.parametrize('name', ('mmdia.RLA', 'mmdia.LayerAggregation'))
+def test_interaction_that_is_replaced(name):
+    """By what compiles, checkpoints or adapts it; as in our own backbone."""
+    model = mmdia.attach(timm_resnet(), config(name)).eval()
+    x = images()
+    expected = model(x)
+    model.interaction = Passing(model.interaction)
+    assert torch.equal(model(x), expected) and model.interaction.calls == 5
+
+
+def norms_of(model):
+    interactions = [module.interaction for module in model.modules() if isinstance(module, Stage)]
+    return [m for each in interactions for m in each.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+def test_norms_are_as_those_of_the_blocks():
+    norm_layer = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
+    model = torchvision_resnet(norm_layer=norm_layer)
+    norms = norms_of(mmdia.attach(model, config('mmdia.DLALight')))
+    assert norms and all((norm.eps, norm.momentum) == (1e-3, 0.01) for norm in norms)
+
+
+def test_norms_of_a_kind_that_has_no_config():
+    frozen = torchvision_resnet(norm_layer=torchvision.ops.FrozenBatchNorm2d)
+    assert norms_of(mmdia.attach(frozen, config('mmdia.DLALight')))
+    norm_layer = 'layernorm2d'
+    mmdia.attach(timm_resnet(norm_layer=norm_layer), DIA)
+    cfg = config('mmdia.DLALight', norm_cfg=dict(type='GN', num_groups=2))
+    model = mmdia.attach(timm_resnet(norm_layer=norm_layer), cfg)
+    assert not norms_of(model) and model(images()).shape == (2, 5)
+
+
 # What is refused
 
 
@@ -354,6 +387,30 @@ def with_hook(model, name):
 
 def with_other_blocks(model, stage):
     setattr(model, stage, nn.Sequential(nn.Conv2d(3, 3, 1)))
+    return model
+
+
+class Passing(nn.Module):
+    """A wrapper such as those that compile, checkpoint or adapt a module."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+        self.calls = 0
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__('module'), name)
+
+    def forward(self, *args):
+        self.calls += 1
+        return self.module(*args)
+
+
+def with_wrapped_stage(model, stage):
+    setattr(model, stage, Passing(getattr(model, stage)))
     return model
 
 
@@ -399,6 +456,21 @@ REFUSED = {
     'wrapped': (lambda: Wrapped(timm_resnet()), DIA, 'must not be wrapped yet, got a Wrapped'),
     'hook on a stage': (lambda: with_hook(timm_resnet(), 'layer1'), DIA, 'layer1 has hooks'),
     'hook on a block': (lambda: with_hook(timm_resnet(), 'layer2.0'), DIA, r'layer2\.0 has hooks'),
+    'hook on an activation': (
+        lambda: with_hook(timm_resnet(), 'layer1.0.act2'),
+        DIA,
+        r'layer1\.0\.act2 has hooks',
+    ),
+    'wrapped stage': (
+        lambda: with_wrapped_stage(timm_resnet(), 'layer3'),
+        DIA,
+        'layer3 must be a sequence of blocks, got a Passing: attach the interaction first',
+    ),
+    'other norms': (
+        lambda: timm_resnet(norm_layer='layernorm2d'),
+        config('mmdia.DLALight'),
+        'interaction must have a norm_cfg for blocks with a LayerNorm2d, got a DLALight',
+    ),
     'DropBlock': (
         lambda: timm_resnet(drop_block_rate=0.1),
         DIA,

@@ -1,5 +1,6 @@
 """Our ResNet in the place of the other libraries': arguments, attributes, defaults, weights."""
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -8,10 +9,13 @@ from mmengine.registry import DefaultScope, init_default_scope
 from mmpretrain.models import SEResNet as MMPretrainSEResNet
 from mmpretrain.models import SEResNeXt as MMPretrainSEResNeXt
 from torch import nn
+from torch._subclasses import FakeTensorMode
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
 from mmdia.models import (
     CIFARResNet,
     DIAResNet,
+    LayerInteraction,
     PreResNet,
     ResNet,
     ResNet_CIFAR,
@@ -23,7 +27,8 @@ from mmdia.models import (
 )
 from mmdia.registry import MODELS
 
-from ..helpers import randomize, slim_resnet
+from ..helpers import INTERACTIONS, randomize, slim_resnet
+from ..helpers import SLIM as INTERACTION_SIZES
 
 SLIM = dict(depth=50, base_channels=8)
 DCN = dict(type='DCNv2', deform_groups=1)
@@ -191,6 +196,41 @@ def test_attributes():
     args = dict(type='mmdia.LayerAggregation', state_channels=4, append_state=True)
     model = ResNet(**SLIM, interaction=args).eval()
     assert model(torch.rand(1, 3, 32, 32))[0].shape[1] == model.feat_dim == 260
+    model.interaction = checkpoint_wrapper(model.interaction)
+    assert model(torch.rand(1, 3, 32, 32))[0].shape[1] == model.feat_dim == 260
+
+
+def test_stages_as_an_array():
+    chosen = np.array((True, False, False, True))
+    model = DIAResNet(18, base_channels=8, ratio=4, stages=chosen)
+    assert [type(each) is not LayerInteraction for each in model.interactions()] == list(chosen)
+
+
+@pytest.mark.parametrize('interaction', INTERACTIONS)
+def test_networks_of_fake_tensors(interaction):
+    """Tools that plan memory or sharding build networks without values."""
+    cfg = dict(type=interaction, **INTERACTION_SIZES.get(interaction, {}))
+    with FakeTensorMode():
+        model = ResNet(18, cfg, base_channels=8).train()
+        (out,) = model(torch.rand(2, 3, 64, 64))
+        out.sum().backward()
+    assert out.shape == (2, 64, 2, 2) and all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize('interaction', INTERACTIONS)
+def test_parameters_that_move_when_they_are_registered(interaction, monkeypatch):
+    """To the meta device, as accelerate's ``init_empty_weights`` does."""
+    register = nn.Module.register_parameter
+
+    def register_on_meta(module, name, parameter):
+        if parameter is not None:
+            parameter = nn.Parameter(parameter.to('meta'), parameter.requires_grad)
+        register(module, name, parameter)
+
+    monkeypatch.setattr(nn.Module, 'register_parameter', register_on_meta)
+    cfg = dict(type=interaction, **INTERACTION_SIZES.get(interaction, {}))
+    model = ResNet(18, cfg, base_channels=8)
+    assert all(parameter.is_meta for parameter in model.parameters())
 
 
 # Weights

@@ -3,16 +3,17 @@
 import pytest
 import torch
 
-from mmdia.models import build_interaction, interaction_class
+from mmdia.models import BasicBlock, build_interaction, interaction_class
 
 from ..helpers import INTERACTIONS, SLIM, randomize
 
 
 def build(interaction, num_blocks, channels=8):
     cfg = dict(type=interaction, **SLIM.get(interaction, {}))
+    blocks = [BasicBlock(channels, channels) for _ in range(num_blocks)]
     if interaction_class(cfg).scope == 'network':
         channels, num_blocks = (channels,), (num_blocks,)
-    return randomize(build_interaction(cfg, channels, num_blocks))
+    return randomize(build_interaction(cfg, channels, num_blocks, blocks))
 
 
 def run(module, branches, x):

@@ -448,3 +448,22 @@ def test_halves_of_a_block_end_with_it():
     )
     model(torch.randn(1, 3, 160, 160))
     assert sizes.count(40) <= 2  # the inputs of the stage and of the block
+
+
+@pytest.mark.parametrize('training', (True, False))
+@pytest.mark.parametrize('part', ('weight', 'bias', 'num_batches_tracked'))
+@pytest.mark.parametrize('interaction', INTERACTIONS)
+def test_norms_without_a_part(interaction, part, training, by_autograd):
+    """What the norms of PyTorch compute without."""
+
+    def run_without_part():
+        torch.manual_seed(0)
+        model = slim_resnet(interaction).double().train(training)
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                setattr(module, part, None)
+        return run(model, torch.randn(2, 3, 32, 32, dtype=torch.float64))
+
+    ours = run_without_part()
+    by_autograd()
+    torch.testing.assert_close(ours, run_without_part())

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
-from mmdia.models.utils import full_precision, global_avg_pool
+from mmdia.models.utils import full_precision, global_avg_pool, like_parameters
 
 from ..helpers import INTERACTIONS, needs_compiler, slim_resnet
 
@@ -53,3 +54,15 @@ def test_full_precision_when_compiled():
     compiled = torch.compile(multiply, fullgraph=True, backend='eager')
     with torch.autocast('cpu', dtype=torch.bfloat16):
         assert compiled(torch.rand(2, 2)).dtype == torch.float32
+
+
+@pytest.mark.parametrize('dtype', (torch.float16, torch.float64))
+def test_weights_that_are_no_parameters(dtype):
+    """Views of one flat parameter, as FSDP has them."""
+    module = nn.Sequential(nn.ReLU(), nn.Linear(3, 2).to(dtype))
+    weight = module[1].weight.detach()
+    del module[1].weight, module[1].bias
+    module[1].weight = weight
+    assert not list(module.parameters())
+    assert like_parameters(module, torch.ones(3)).dtype == dtype
+    assert like_parameters(nn.ReLU(), torch.ones(3)).dtype == torch.float32

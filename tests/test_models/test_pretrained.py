@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, PretrainedInit
 from torch import nn
 
 from mmdia.models import BasicBlock, DIAResNet, DLAResNet, ResNet
@@ -46,6 +46,25 @@ def test_plain_trunk_loads_bit_identically(save, wrap):
     model.init_weights()
     x = torch.randn(1, 3, 64, 64)
     assert torch.equal(model.eval()(x)[0], trunk(x)[0])
+
+
+@pytest.mark.parametrize('kind', ('mmengine.Pretrained', 'mmdia.Pretrained', PretrainedInit))
+@pytest.mark.parametrize('as_path', (False, True))
+def test_other_names_of_the_initializer(save, kind, as_path):
+    trunk = randomize(ResNet(**SLIM))
+    path = save(trunk.state_dict())
+    cfg = dict(type=kind, checkpoint=Path(path) if as_path else path)
+    model = ResNet(**SLIM, zero_init_residual=True, init_cfg=cfg)
+    model.init_weights()
+    assert torch.equal(model.layer1[0].bn2.weight, trunk.layer1[0].bn2.weight)
+
+
+def test_no_initialization():
+    model = ResNet(**SLIM)
+    before = model.conv1.weight.clone()
+    model.init_cfg = None
+    model.init_weights()
+    assert torch.equal(model.conv1.weight, before)
 
 
 @pytest.mark.parametrize('started', (False, True))

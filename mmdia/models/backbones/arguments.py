@@ -1,8 +1,9 @@
 """Checks of the arguments of residual networks."""
 
 from functools import partial
+from inspect import signature
 from itertools import chain
-from typing import Any, Dict, List, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 from mmdia.utils import (
     check_bool,
@@ -15,6 +16,7 @@ from mmdia.utils import (
 )
 from mmdia.utils.validation import LARGEST, is_int, is_sequence, refuse
 
+from ..interactions import interaction_class
 from .blocks import Bottleneck
 from .plugins import check_plugins
 
@@ -42,6 +44,27 @@ CHECKS = dict(
     with_cp=check_bool,
     zero_init_residual=check_bool,
 )
+
+
+def refuse_arguments(network: str, names: Sequence[str], interaction: Optional[dict]) -> None:
+    """Say what to write where arguments that a network has not may be those of its interaction.
+
+    Args:
+        network (str): Name of the network.
+        names (Sequence[str]): The arguments.
+        interaction (dict, optional): Config of the network's interaction.
+
+    Raises:
+        TypeError: Always.
+    """
+    message = f'{network} has no argument {", ".join(map(repr, names))}'
+    if interaction is not None:
+        classes = interaction_class(interaction).__mro__[:-1]
+        theirs = {name for kind in classes for name in signature(kind).parameters}
+        if theirs.issuperset(names):
+            given = ', '.join(f'{name}=...' for name in names)
+            message += f', but its interaction {interaction["type"]} has: interaction=dict({given})'
+    raise TypeError(message)
 
 
 def check_arguments(given: Dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from typing import Optional, Sequence, Tuple
 
 from torch import Tensor, nn
 
-from ..interactions import FeedbackInteraction, LayerInteraction
+from ..interactions import LayerInteraction
 from ..utils.eager import is_watched
 from .blocks import ResidualBlock
 from .stage import Stage
@@ -87,6 +87,9 @@ class AttachedBlock(ResidualBlock):
                 f'got a {kind.__module__}.{kind.__qualname__}'
             )
         check_unwatched(name, block)
+        for part in ACTIVATIONS:  # of which one takes the place of all
+            if hasattr(block, part):
+                check_unwatched(f'{name}.{part}', getattr(block, part))
         self.num_convs = 3 if hasattr(block, 'conv3') else 2
         self.norm_names = []
         for i in range(1, self.num_convs + 1):
@@ -159,8 +162,8 @@ class AttachedStage(Stage):
         original (nn.Module): The stage that it replaces.
         blocks (Sequence[AttachedBlock]): See :class:`Stage`.
         interaction (LayerInteraction, optional): See :class:`Stage`.
-        shared (LayerInteraction, optional): The interaction that all stages
-            share, where this one has none of its own. Defaults to None.
+        backbone (nn.Module, optional): What has the ``interaction`` that all
+            stages share, where this one has none of its own. Defaults to None.
         first_index (int): See :class:`Stage`. Defaults to 0.
     """
 
@@ -169,16 +172,16 @@ class AttachedStage(Stage):
         original: nn.Module,
         blocks: Sequence[AttachedBlock],
         interaction: Optional[LayerInteraction] = None,
-        shared: Optional[LayerInteraction] = None,
+        backbone: Optional[nn.Module] = None,
         first_index: int = 0,
     ) -> None:
         super().__init__(blocks, interaction, first_index)
         # In a tuple, they are no children: their weights have names elsewhere.
-        self.replaced = (original, shared)
+        self.replaced = (original, backbone)
         self.training = original.training
         self.outputs.train(self.training)
         for block in blocks:
-            block.with_source = (interaction or shared).uses_source
+            block.with_source = (interaction or backbone.interaction).uses_source
 
     def forward(self, x: Tensor) -> Tensor:
         """Run all blocks.
@@ -194,9 +197,10 @@ class AttachedStage(Stage):
             RuntimeError: If the output of the stage before has not come here
                 as it was.
         """
-        _, shared = self.replaced
-        if shared is None:
+        _, backbone = self.replaced
+        if backbone is None:
             return super().forward(x)
+        shared = backbone.interaction
         if self.first_index and not hasattr(x, 'layer_state'):
             raise RuntimeError(
                 'the state of an interaction that all stages share goes with the output of each '
@@ -204,10 +208,9 @@ class AttachedStage(Stage):
                 "use a backbone of mmdia, such as 'mmdia.ResNet'"
             )
         x, state = super().forward(x, x.layer_state if self.first_index else None, shared)
-        if self.first_index + self.num_blocks < sum(shared.num_blocks):
-            x.layer_state = state
-        elif isinstance(shared, FeedbackInteraction):
-            x = shared.finish(x, state)
+        if self.first_index + self.num_blocks == sum(shared.num_blocks):
+            return shared.finish(x, state)
+        x.layer_state = state
         return x
 
     def give_back(self) -> nn.Module:

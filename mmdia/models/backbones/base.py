@@ -7,6 +7,7 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
 
 from mmengine.logging import print_log
 from mmengine.model import BaseModule, PretrainedInit
+from mmengine.registry import WEIGHT_INITIALIZERS
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 
@@ -18,10 +19,10 @@ from mmdia.utils import (
     check_int,
     check_ints,
 )
+from mmdia.utils.validation import registered_type
 
 from ..interactions import (
     PLAIN,
-    FeedbackInteraction,
     LayerInteraction,
     build_interaction,
     interaction_class,
@@ -34,7 +35,7 @@ from .stage import Stage
 
 def is_pretrained(cfg: dict) -> bool:
     """Whether an initialization config is one that loads a checkpoint."""
-    return cfg.get('type') in ('Pretrained', PretrainedInit)
+    return registered_type(WEIGHT_INITIALIZERS, cfg.get('type')) is PretrainedInit
 
 
 def without_own_arguments(init_cfg: Any) -> Any:
@@ -57,9 +58,9 @@ class ResidualBackbone(BaseModule):
     Args:
         num_stages (int): Number of stages.
         out_indices (Sequence[int], optional): Stages whose outputs are
-            returned. Defaults to what the ResNet of the library does in whose
-            scope the model is built: all in MMDetection and MMSegmentation,
-            else the last one.
+            returned, each once, in the order of the stages. Defaults to what
+            the ResNet of the library does in whose scope the model is built:
+            all in MMDetection, MMRotate and MMSegmentation, else the last one.
         frozen_stages (int): Number of stages, with the stem, whose trunk is
             frozen and in evaluation mode; 0 freezes the stem alone, -1
             nothing. Interactions are frozen with their stage, and one for the
@@ -69,7 +70,7 @@ class ResidualBackbone(BaseModule):
             statistics in training too; those of interactions only where
             ``init_cfg`` loaded weights for them. Defaults to what the ResNet of
             the library does in whose scope the model is built: True in
-            MMDetection, else False.
+            MMDetection and MMRotate, else False.
         init_cfg (dict | list[dict], optional): Initialization config; one of
             type ``'Pretrained'`` may have ``first_conv``, see
             :func:`~mmdia.models.utils.load_pretrained`. Defaults to
@@ -147,9 +148,9 @@ class ResidualBackbone(BaseModule):
         if stages is not None:
             check_bools('stages', stages, len(blocks))
         if scope == 'stage':
-            chosen = stages or (True,) * len(blocks)
+            chosen = (True,) * len(blocks) if stages is None else stages
             modules = [
-                Stage(b, build_interaction(interaction if on else PLAIN, c, len(b), **kwargs))
+                Stage(b, build_interaction(interaction if on else PLAIN, c, len(b), b, **kwargs))
                 for b, c, on in zip(blocks, channels, chosen)
             ]
         elif stages is None:
@@ -157,9 +158,9 @@ class ResidualBackbone(BaseModule):
                 Stage(b, first_index=i)
                 for b, i in zip(blocks, accumulate(self.stage_blocks, initial=0))
             ]
-            self.interaction = build_interaction(interaction, channels, self.stage_blocks, **kwargs)
-            if isinstance(self.interaction, FeedbackInteraction):
-                self.interaction.attach([block for stage in blocks for block in stage])
+            self.interaction = build_interaction(
+                interaction, channels, self.stage_blocks, [*chain(*blocks)], **kwargs
+            )
         else:
             raise ValueError(
                 f'stages must not be given for {interaction["type"]}, which all stages share, '
@@ -190,7 +191,7 @@ class ResidualBackbone(BaseModule):
     @property
     def feat_dim(self) -> int:
         """Channels of the last stage's output, as MMPretrain calls them."""
-        added = getattr(self.interaction, 'added_channels', 0)
+        added = 0 if self.interaction is None else self.interaction.added_channels
         return self.stage_channels[-1] + added
 
     def additions(self) -> List[str]:
@@ -229,7 +230,7 @@ class ResidualBackbone(BaseModule):
             if i == self.num_stages - 1:
                 for module in self.final_modules():
                     x = module(x)
-                if isinstance(self.interaction, FeedbackInteraction):
+                if self.interaction is not None:
                     x = self.interaction.finish(x, state)
             if i in self.out_indices:
                 outputs.append(x)
@@ -244,7 +245,7 @@ class ResidualBackbone(BaseModule):
         if self.is_init:
             return
         given = self.init_cfg
-        cfgs = [given] if isinstance(given, dict) else given
+        cfgs = [given] if isinstance(given, dict) else given or []
         cfgs = [c for c in cfgs if c]
         pretrained = [c for c in cfgs if is_pretrained(c)]
         self.init_cfg = [c for c in cfgs if c not in pretrained]

@@ -211,8 +211,8 @@ class ResidualBlock(BaseModule):
             return *pool, conv
         return *pool, conv, build_norm_layer(self.norm_cfg, out_channels)[1]
 
-    def first_conv(self, in_channels: int) -> nn.Module:
-        """Another convolution with outputs of the shape of the branch's first one."""
+    def build_reader(self, in_channels: int) -> nn.Module:
+        """Build a convolution with outputs of the shape of the branch's first one."""
         conv = self.conv1
         return build_conv_layer(
             self.conv_cfg,

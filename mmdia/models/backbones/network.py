@@ -8,9 +8,8 @@ from torch import nn
 
 from mmdia.utils import check_int
 
-from ..interactions.build import refuse_arguments
 from ..utils import build_activation_layer, build_norm_layer
-from .arguments import block_dilations, check_arguments
+from .arguments import block_dilations, check_arguments, refuse_arguments
 from .base import ResidualBackbone
 from .blocks import ResidualBlock
 from .plugins import plugins_of_stage
@@ -44,9 +43,9 @@ class ResidualNetwork(ResidualBackbone):
         dilations (Sequence[int | Sequence[int]], optional): Dilation of each
             stage, or of each of its blocks. Defaults to 1.
         out_indices (Sequence[int], optional): Stages whose outputs are
-            returned. Defaults to what the ResNet of the library does in whose
-            scope the model is built: all in MMDetection and MMSegmentation,
-            else the last one.
+            returned, each once, in the order of the stages. Defaults to what
+            the ResNet of the library does in whose scope the model is built:
+            all in MMDetection, MMRotate and MMSegmentation, else the last one.
         style (str): ``'pytorch'`` or ``'caffe'``: whether bottlenecks have
             their stride in the 3x3 or in the first 1x1 convolution.
             Defaults to ``'pytorch'``.
@@ -88,7 +87,7 @@ class ResidualNetwork(ResidualBackbone):
             statistics in training too; those of interactions only where
             ``init_cfg`` loaded weights for them. Defaults to what the ResNet of
             the library does in whose scope the model is built: True in
-            MMDetection, else False.
+            MMDetection and MMRotate, else False.
         with_cp (bool): Whether to save memory by computing the branches of
             blocks again in the backward pass. Defaults to False.
         zero_init_residual (bool): Whether the last norm of every branch starts

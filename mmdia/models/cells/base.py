@@ -124,9 +124,10 @@ class RecurrentCell(BaseModule):
     def zero_gate(self) -> float:
         """Zero the last layers of all gates, and return what h is from then on."""
         for projection in self.children():
-            last = [m for m in projection.modules() if isinstance(m, nn.Linear)][-1]
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+            linear = [m for m in projection.modules() if isinstance(m, nn.Linear)]
+            for last in linear[-1:]:
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
         zero = torch.zeros((), device='cpu')  # also where weights are on no device yet
         hidden, _ = self.step((zero,) * self.num_gates, zero)
         return hidden.item()

@@ -1,4 +1,4 @@
-from .base import FeedbackInteraction, LayerInteraction
+from .base import LayerInteraction
 from .build import PLAIN, build_interaction, interaction_class, list_interactions
 from .channel import AttentionInteraction, BlockAttention, SharedAttention
 from .dynamic import DLABase, DLALight
@@ -20,7 +20,6 @@ __all__ = [
     'DIALSTMLight',
     'DLABase',
     'DLALight',
-    'FeedbackInteraction',
     'GatedInteraction',
     'LayerAggregation',
     'LayerAttention',

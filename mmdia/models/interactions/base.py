@@ -41,6 +41,8 @@ class LayerInteraction(BaseModule):
             Defaults to None.
 
     Attributes:
+        added_channels (int): How many channels :meth:`finish` adds to the
+            output of the network.
         uses_source (bool): Whether something is saved where a branch carries
             what it was computed from; see :class:`mmdia.models.ops.Source`.
         scope (str): ``'stage'`` for one instance a stage that starts without
@@ -48,6 +50,7 @@ class LayerInteraction(BaseModule):
     """
 
     scope = 'stage'
+    added_channels = 0
     uses_source = False
 
     def __init__(
@@ -76,10 +79,25 @@ class LayerInteraction(BaseModule):
         self.identity_init = identity_init
         self.act = nn.Identity() if act_cfg is None else build_activation_layer(act_cfg)
 
-    def feed(self, state: Any, index: int) -> Optional[Tensor]:
-        """What a block reads besides its input; by default nothing.
+    def prepare(self, blocks: Sequence[nn.Module]) -> None:
+        """Prepare for the blocks, before the first call; by default nothing.
 
-        See :class:`FeedbackInteraction`.
+        Args:
+            blocks (Sequence[ResidualBlock]): The blocks of the scope, in their
+                order.
+        """
+
+    def feed(self, state: Any, index: int) -> Optional[Tensor]:
+        """What is added to the output of a block's first convolution; by default nothing.
+
+        Args:
+            state (Any): What the block before returned as state; None before
+                the first block.
+            index (int): Number of the block within the scope, from 0.
+
+        Returns:
+            Tensor, optional: Output of a convolution from
+            :meth:`ResidualBlock.build_reader`.
         """
         return None
 
@@ -102,6 +120,20 @@ class LayerInteraction(BaseModule):
         """
         return self.act(identity + branch), state
 
+    def finish(self, x: Tensor, state: Any) -> Tensor:
+        """What the network returns of its last stage; by default its output.
+
+        Called where ``scope`` is ``'network'``.
+
+        Args:
+            x (Tensor): Output of the last stage, of shape (N, C, H, W).
+            state (Any): The state after the last block.
+
+        Returns:
+            Tensor: Feature map of shape (N, C + added_channels, H, W).
+        """
+        return x
+
     def init_weights(self) -> None:
         """Initialize the weights, once."""
         if self.is_init:
@@ -113,49 +145,6 @@ class LayerInteraction(BaseModule):
     def init_identity(self) -> None:
         """Set the weights so that ``forward`` returns the plain sum.
 
-        This is what ``identity_init`` asks for. :meth:`init_weights` calls it,
-        and so does the constructor of every subclass with weights, at its end.
+        This is what ``identity_init`` asks for. Networks call it when they are
+        built, and :meth:`init_weights` calls it.
         """
-
-
-class FeedbackInteraction(LayerInteraction):
-    """Base of interactions whose memory the blocks read with their first convolution.
-
-    The memory crosses the stages.
-    """
-
-    scope = 'network'
-
-    def attach(self, blocks: Sequence[nn.Module]) -> None:
-        """Prepare for the blocks.
-
-        Args:
-            blocks (Sequence[ResidualBlock]): The blocks of all stages, in their
-                order.
-        """
-        raise NotImplementedError
-
-    def feed(self, state: Any, index: int) -> Optional[Tensor]:
-        """What is added to the output of a block's first convolution.
-
-        Args:
-            state (Any): What the block before returned as state.
-            index (int): Number of the block, from 0.
-
-        Returns:
-            Tensor, optional: Output of a convolution from
-            :meth:`ResidualBlock.first_conv`.
-        """
-        raise NotImplementedError
-
-    def finish(self, x: Tensor, state: Any) -> Tensor:
-        """What the network returns of its last stage; by default its output.
-
-        Args:
-            x (Tensor): Output of the last stage, of shape (N, C, H, W).
-            state (Any): The state after the last stage.
-
-        Returns:
-            Tensor: Feature map of shape (N, C', H, W).
-        """
-        return x

@@ -1,7 +1,8 @@
 """Finding and building interactions by their registered names."""
 
-from inspect import signature
-from typing import List, Optional, Sequence, Type, Union
+from typing import List, Sequence, Type, Union
+
+from torch import nn
 
 from ..utils import arguments, configured_class, registered_names
 from .base import LayerInteraction
@@ -23,43 +24,30 @@ def interaction_class(cfg: dict) -> Type[LayerInteraction]:
     return configured_class(cfg, LayerInteraction, 'interaction')
 
 
-def refuse_arguments(network: str, names: Sequence[str], interaction: Optional[dict]) -> None:
-    """Say what to write where arguments that a network has not may be those of its interaction.
-
-    Args:
-        network (str): Name of the network.
-        names (Sequence[str]): The arguments.
-        interaction (dict, optional): Config of the network's interaction.
-
-    Raises:
-        TypeError: Always.
-    """
-    message = f'{network} has no argument {", ".join(map(repr, names))}'
-    if interaction is not None:
-        classes = interaction_class(interaction).__mro__[:-1]
-        theirs = {name for kind in classes for name in signature(kind).parameters}
-        if theirs.issuperset(names):
-            given = ', '.join(f'{name}=...' for name in names)
-            message += f', but its interaction {interaction["type"]} has: interaction=dict({given})'
-    raise TypeError(message)
-
-
 def build_interaction(
     cfg: dict,
     channels: Union[int, Sequence[int]],
     num_blocks: Union[int, Sequence[int]],
+    blocks: Sequence[nn.Module] = (),
     **defaults,
 ) -> LayerInteraction:
-    """Build an interaction.
+    """Build an interaction, which starts as the plain sum if it is to.
 
     Args:
         cfg (dict): Config of the interaction: ``type`` and its own arguments.
         channels (int | Sequence[int]): See :class:`LayerInteraction`.
         num_blocks (int | Sequence[int]): See :class:`LayerInteraction`.
+        blocks (Sequence[ResidualBlock]): The blocks that it joins.
+            Defaults to none.
         **defaults: Arguments of :class:`LayerInteraction`, such as
             ``norm_cfg`` and ``act_cfg``, where ``cfg`` has none.
 
     Returns:
         LayerInteraction: The interaction.
     """
-    return interaction_class(cfg)(channels, num_blocks, **{**defaults, **arguments(cfg)})
+    kind = interaction_class(cfg)
+    interaction = kind(channels, num_blocks, **{**defaults, **arguments(cfg)})
+    interaction.prepare(blocks)
+    if interaction.identity_init:
+        interaction.init_identity()
+    return interaction

@@ -80,8 +80,6 @@ class BlockAttention(AttentionInteraction):
         self.attentions = ModuleList(
             build_attention(attention, channels, norm_cfg=self.norm_cfg) for _ in range(num_blocks)
         )
-        if self.identity_init:
-            self.init_identity()
 
     def attend(self, branch: Tensor, index: int) -> Tensor:
         return self.attentions[index](branch)
@@ -130,8 +128,6 @@ class SharedAttention(AttentionInteraction):
         self.share_norms = share_norms
         num_norms = 1 if share_norms else num_blocks
         self.attention = build_attention(attention, channels, num_norms, self.norm_cfg)
-        if self.identity_init:
-            self.init_identity()
 
     def attend(self, branch: Tensor, index: int) -> Tensor:
         return self.attention(branch, 0 if self.share_norms else index)

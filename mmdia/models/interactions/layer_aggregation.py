@@ -11,11 +11,14 @@ from mmdia.registry import MODELS
 from mmdia.utils import check_bool, check_int
 
 from ..utils import build_norm_layer, record
-from .base import FeedbackInteraction
+from .base import LayerInteraction
+
+# The narrow map h, and what the next block's convolution makes of it.
+State = Tuple[Tensor, Optional[Tensor]]
 
 
 @MODELS.register_module()
-class LayerAggregation(FeedbackInteraction):
+class LayerAggregation(LayerInteraction):
     """Recurrent Layer Aggregation (RLANet): blocks read what earlier ones left.
 
     ``branch = block([x, h])``, ``out = act(identity + branch)``,
@@ -47,6 +50,8 @@ class LayerAggregation(FeedbackInteraction):
         TypeError: If ``state_channels`` is not an integer.
         ValueError: If ``state_channels`` is not positive.
     """
+
+    scope = 'network'
 
     def __init__(
         self,
@@ -81,30 +86,30 @@ class LayerAggregation(FeedbackInteraction):
         if append_state:
             self.final_norm = build_norm_layer(self.norm_cfg, state_channels)[1]
 
-    def attach(self, blocks: Sequence[nn.Module]) -> None:
-        """See :meth:`FeedbackInteraction.attach`: the convolutions that read h."""
+    def prepare(self, blocks: Sequence[nn.Module]) -> None:
+        """See :meth:`LayerInteraction.prepare`: the convolutions that read h."""
         self.strides = tuple(block.stride for block in blocks)
-        self.readers.extend(block.first_conv(self.state_channels) for block in blocks[1:])
-        if self.identity_init:
-            self.init_identity()
+        self.readers.extend(block.build_reader(self.state_channels) for block in blocks[1:])
 
-    def feed(self, state: Optional[Tensor], index: int) -> Optional[Tensor]:
-        return None if state is None else self.readers[index - 1](state)
+    def feed(self, state: Optional[State], index: int) -> Optional[Tensor]:
+        return None if state is None else state[1]
 
     def forward(
-        self, branch: Tensor, identity: Tensor, state: Optional[Tensor], index: int
-    ) -> Tuple[Tensor, Optional[Tensor]]:
-        """See :meth:`LayerInteraction.forward`; the state is h."""
+        self, branch: Tensor, identity: Tensor, state: Optional[State], index: int
+    ) -> Tuple[Tensor, Optional[State]]:
+        """See :meth:`LayerInteraction.forward`."""
         out = self.act(identity + branch)
         if index == len(self.stage_of):
             return out, None
         stage = self.stage_of[index]
         update = self.inputs[stage](branch)
         if state is not None:
-            update = update + self.pool(state, index)
-        state = self.recurrences[stage](torch.tanh(self.norms[index](update)))
-        record('hidden', state)
-        return out, state
+            update = update + self.pool(state[0], index)
+        hidden = self.recurrences[stage](torch.tanh(self.norms[index](update)))
+        record('hidden', hidden)
+        if index + 1 == sum(self.num_blocks):
+            return out, (self.act(self.final_norm(hidden)), None)
+        return out, (hidden, self.readers[index](hidden))
 
     def pool(self, state: Tensor, index: int) -> Tensor:
         """Average h to the size to which a block brings its input."""
@@ -113,10 +118,8 @@ class LayerAggregation(FeedbackInteraction):
             return state
         return F.avg_pool2d(state, stride, ceil_mode=True, count_include_pad=False)
 
-    def finish(self, x: Tensor, state: Optional[Tensor]) -> Tensor:
-        if self.final_norm is None:
-            return x
-        return torch.cat((x, self.act(self.final_norm(state))), dim=1)
+    def finish(self, x: Tensor, state: Optional[State]) -> Tensor:
+        return x if state is None else torch.cat((x, state[0]), dim=1)
 
     def init_identity(self) -> None:
         for reader in self.readers:

@@ -128,8 +128,6 @@ class LayerAttention(LayerInteraction):
             self.build_unit(channels, head_channels, self.norm_cfg, attention_drop_path_rate)
             for _ in range(num_blocks)
         )
-        if self.identity_init:
-            self.init_identity()
 
     def forward(
         self, branch: Tensor, identity: Tensor, state: Any, index: int

@@ -46,10 +46,8 @@ class RecurrentGate(PooledGate):
         if extra_norm:
             norms = (build_norm_layer(self.norm_cfg, channels)[1] for _ in range(num_blocks))
             self.norms = nn.ModuleList(norms)
-        if self.identity_init:
-            if extra_norm:
-                raise ValueError('identity_init=True needs extra_norm=False, got True')
-            self.init_identity()
+        if self.identity_init and extra_norm:
+            raise ValueError('identity_init=True needs extra_norm=False, got True')
 
     def forward(
         self, branch: Tensor, identity: Tensor, state: Optional[Any], index: int

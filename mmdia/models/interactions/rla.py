@@ -156,8 +156,6 @@ class RLA(GatedInteraction):
             self.attentions = ModuleList(
                 build_attention(attention, c, norm_cfg=self.norm_cfg) for c in block_channels
             )
-        if self.identity_init:
-            self.init_identity()
 
     def gate(self, pooled: Tensor, state: Optional[State], index: int) -> Tuple[Tensor, State]:
         """Compute the gate of a block.

@@ -1,6 +1,6 @@
-from .gated_sum import gated_sum, weighted_sum
 from .normalization import Source, normalize_with_source
 from .recomputation import normalize_sum, rectify
+from .sums import gated_sum, weighted_sum
 
 __all__ = [
     'Source',

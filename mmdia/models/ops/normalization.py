@@ -65,7 +65,9 @@ def normalize_with_source(norm: nn.Module, x: Tensor) -> Tensor:
         type(norm) is nn.BatchNorm2d
         and getattr(norm.forward, '__func__', None) is FORWARD
         and norm.weight is not None
+        and norm.bias is not None
         and norm.running_mean is not None
+        and norm.num_batches_tracked is not None
         and norm.momentum is not None
         and torch.is_grad_enabled()
         and is_eager(x)

@@ -8,8 +8,8 @@ from torch.autograd.function import FunctionCtx
 from torch.autograd.graph import saved_tensors_hooks
 
 from ..utils.eager import is_eager, is_unobserved
-from .gated_sum import add_up, halves, weighted_sum
 from .normalization import Source, source_of
+from .sums import add_up, halves, weighted_sum
 
 
 class Recipe(torch.autograd.Function):

@@ -27,10 +27,11 @@ def is_eager(x: Any) -> bool:
     """Whether operators on a tensor run one by one: neither compiled, traced nor transformed.
 
     Args:
-        x (Tensor): The tensor; in symbolic tracing a proxy.
+        x (Tensor): The tensor; in symbolic tracing a proxy. Operators on subclasses may do
+            anything.
     """
     return (
-        isinstance(x, Tensor)
+        type(x) in (Tensor, nn.Parameter)
         and not is_compiling()
         and not torch.jit.is_tracing()
         and not torch._C._are_functorch_transforms_active()

@@ -1,17 +1,18 @@
 """MMCV's builders of layers, with errors that name the config."""
 
 from contextlib import contextmanager
-from typing import Iterator, Optional, Sequence, Tuple, Union
+from itertools import chain
+from typing import Any, Iterator, Optional, Sequence, Tuple, Union
 
 import torch
 from mmcv import cnn
-from torch import nn
+from torch import Tensor, nn
 
 from mmdia.utils import check_layer_cfg
 
 
 @contextmanager
-def naming(argument: str, cfg: Optional[dict], what: str) -> Iterator[None]:
+def naming(argument: str, cfg: Any, what: str) -> Iterator[None]:
     """Let errors say which config could not be built."""
     try:
         yield
@@ -27,14 +28,18 @@ def check_map(layer: nn.Module, shape: Sequence[int], expected: Sequence[int]) -
 
     Others may need a certain device, or have other reasons not to run here.
     """
-    if not type(layer).__module__.startswith(('torch.nn', 'mmcv.cnn')):
+    x = torch.zeros(*shape)
+    tensors = chain(layer.parameters(), layer.buffers())
+    is_here = all(tensor.device == x.device for tensor in tensors)
+    if not (is_here and type(layer).__module__.startswith(('torch.nn', 'mmcv.cnn'))):
         return
     training = layer.training
-    out = layer.eval()(torch.zeros(*shape))
+    out = layer.eval()(x)
     layer.train(training)
     if out.shape != torch.Size(expected):
         raise ValueError(f'a map of shape {tuple(shape)} becomes one of {tuple(out.shape)}')
-    if not (out.is_meta or out.isfinite().all()):
+    # Tensors of other types, as of FakeTensorMode, have no values.
+    if type(out) is Tensor and not (out.is_meta or out.isfinite().all()):
         raise ValueError('zeros become infinite or not a number')
 
 

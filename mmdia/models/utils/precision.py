@@ -1,6 +1,7 @@
 """Arithmetic that must not lose precision under automatic mixed precision."""
 
 from contextlib import nullcontext
+from itertools import chain
 from typing import ContextManager
 
 import torch
@@ -48,8 +49,10 @@ def single_or_double(x: Tensor) -> torch.dtype:
 
 def like_parameters(module: nn.Module, x: Tensor) -> Tensor:
     """A tensor in the dtype of a module's parameters; as it is where there are none."""
-    for parameter in module.parameters():
-        if parameter.is_floating_point():
+    # Where FSDP has put all parameters into one, weights are views of it, and no parameters.
+    weights = (getattr(part, 'weight', None) for part in module.modules())
+    for parameter in chain(module.parameters(), weights):
+        if isinstance(parameter, Tensor) and parameter.is_floating_point():
             return x.to(parameter.dtype)
     return x
 

@@ -41,6 +41,7 @@ def read_checkpoint(
         OSError: If there is no such file, or it cannot be opened.
         ValueError: If the file is truncated or not a checkpoint.
     """
+    checkpoint = str(checkpoint)
     try:
         content = CheckpointLoader.load_checkpoint(checkpoint, map_location, logger=logger)
     except (OSError, ValueError, ImportError):

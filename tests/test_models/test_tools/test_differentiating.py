@@ -1,5 +1,6 @@
 """Tools that differentiate otherwise than by one backward pass."""
 
+import copy
 import gc
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch.func import functional_call, grad, vmap
 from torch.utils.checkpoint import checkpoint
 
-from mmdia.models import FeedbackInteraction, LayerAttention
+from mmdia.models import LayerAttention
 from mmdia.models.ops import gated_sum, normalization
 
 from .networks import assert_same, each_network, images, network
@@ -124,10 +125,22 @@ def test_views_that_are_saved(interaction, trunk, by_autograd):
         return gradients_of(model, images())
 
     model = network(interaction, trunk)
-    if isinstance(model.interaction, FeedbackInteraction) or not any(
-        isinstance(module, LayerAttention) for module in model.modules()
-    ):
+    if not any(isinstance(module, LayerAttention) for module in model.modules()):
         return
     ours = run()
     by_autograd()
     assert_same(ours, run())
+
+
+class Scan(torch.Tensor):
+    """An image with more to it, as medical libraries have them."""
+
+
+@each_network
+def test_subclasses_of_tensors(interaction, trunk):
+    model = network(interaction, trunk).train()
+    twin = copy.deepcopy(model)
+    expected = gradients_of(model, images())
+    found = gradients_of(twin, images().as_subclass(Scan))
+    for name, gradient in expected.items():
+        assert_same(None if gradient is None else found[name].as_subclass(torch.Tensor), gradient)

@@ -178,3 +178,26 @@ def test_stages_are_sequences(interaction, trunk):
         assert stage[-1] is list(stage)[-1] and stage[:2] == list(stage)[:2]
         with pytest.raises(IndexError):
             stage[len(stage)]
+
+
+@each_network
+def test_layers_of_an_interaction_are_called_within_it(interaction, trunk):
+    """What shards, offloads or checkpoints an interaction gathers its weights around its call."""
+    model, inside = network(interaction, trunk), []
+
+    def enter(*_):
+        inside.append(True)
+
+    def leave(*_):
+        inside.pop()
+
+    def check(module, *_):
+        assert inside, module
+
+    for name, module in model.named_modules():
+        if isinstance(module, LayerInteraction):
+            module.register_forward_pre_hook(enter)
+            module.register_forward_hook(leave)
+        elif 'interaction' in name.split('.'):
+            module.register_forward_pre_hook(check)
+    model(images())

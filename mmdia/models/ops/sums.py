@@ -1,4 +1,4 @@
-"""The gated residual sum, with a backward pass that keeps and computes little."""
+"""Sums of weighted maps, with backward passes that keep and compute little."""
 
 from typing import Optional, Sequence, Tuple, Union
 
