@@ -28,7 +28,9 @@ def comparison_parser(description: str) -> ArgumentParser:
     )
     parser.add_argument('--baseline', help='the run to compare with; by default the plain twin')
     parser.add_argument(
-        '--best', action='store_true', help='take the best epoch in place of the last one'
+        '--best',
+        action='store_true',
+        help='take the largest value of all epochs in place of that of the last one',
     )
     parser.add_argument(
         '--image-size', type=int, default=224, help='side of the images that FLOPs are counted for'
@@ -46,7 +48,10 @@ def parse_comparison(parser: ArgumentParser, files: Sequence[str]) -> Namespace:
     args = parser.parse_args()
     if args.image_size < 1:
         parser.error(f'--image-size must be positive, got {args.image_size}')
-    for file in filter(None, (getattr(args, name) for name in files)):
-        if not file.parent.is_dir():
-            parser.error(f'there is no folder {file.parent}')
+    for name in files:
+        file = getattr(args, name)
+        if file and not file.parent.is_dir():
+            parser.error(f'--{name}: there is no folder {file.parent}')
+        if file and file.is_dir():
+            parser.error(f'--{name} must be a file, got the folder {file}')
     return args

@@ -3,6 +3,7 @@
 import statistics
 import warnings
 from collections import defaultdict
+from operator import truediv
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from scipy.stats import ttest_ind, ttest_rel
@@ -46,7 +47,7 @@ class Sample(NamedTuple):
 
     Args:
         values (Dict[int, float]): The metric.
-        seconds (Dict[int, float]): The time.
+        seconds (Dict[int, float]): The time; 0 where it is not known.
     """
 
     values: Dict[int, float]
@@ -79,14 +80,15 @@ class Difference(NamedTuple):
             seeds.
         paired (float, optional): The p-value of the test that compares runs of
             the same seed.
-        time (float): The ratio of the times, the median.
+        time (float, optional): The ratio of the times, the median; None where one
+            is not known.
     """
 
     mean: float
     seeds: int
     two_sample: Optional[float]
     paired: Optional[float]
-    time: float
+    time: Optional[float]
 
 
 def name_of(record: dict) -> str:
@@ -129,6 +131,27 @@ def p_value(test: Callable, first: List[float], second: List[float]) -> Optional
     return value if value == value else None
 
 
+def time_ratio(sample: Sample, baseline: Sample, seeds: Sequence[int]) -> Optional[float]:
+    """The ratio of the times of two models, the median over common seeds, or that of the medians.
+
+    Args:
+        sample (Sample): The model.
+        baseline (Sample): The other one.
+        seeds (Sequence[int]): The common seeds.
+
+    Returns:
+        float, optional: The ratio, or None if a time is not known.
+    """
+    ours, theirs = (
+        [each.seconds[seed] for seed in seeds or each.seconds] for each in (sample, baseline)
+    )
+    if min(*ours, *theirs) <= 0:
+        return None
+    if seeds:
+        return statistics.median(map(truediv, ours, theirs))
+    return statistics.median(ours) / statistics.median(theirs)
+
+
 def compare(sample: Sample, baseline: Sample) -> Difference:
     """Compare a model with another one, seed by seed where both have the same.
 
@@ -144,12 +167,9 @@ def compare(sample: Sample, baseline: Sample) -> Difference:
     theirs = [baseline.values[seed] for seed in seeds]
     if seeds:
         mean = statistics.fmean(ours) - statistics.fmean(theirs)
-        time = statistics.median(sample.seconds[seed] / baseline.seconds[seed] for seed in seeds)
     else:
         mean = sample.mean - baseline.mean
-        time = statistics.median(sample.seconds.values()) / statistics.median(
-            baseline.seconds.values()
-        )
     all_ours, all_theirs = list(sample.values.values()), list(baseline.values.values())
     two_sample = p_value(ttest_ind, all_ours, all_theirs)
+    time = time_ratio(sample, baseline, seeds)
     return Difference(mean, len(seeds), two_sample, p_value(ttest_rel, ours, theirs), time)

@@ -1,14 +1,17 @@
 """Trained models: what their runs reached, what they cost, and how they compare."""
 
+import warnings
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
 
 from .comparison import Difference, Sample, collect, compare, name_of
 from .complexity import Complexity, measure_complexity
-from .records import read_records, read_work_dir
+from .differences import config_options
+from .records import read_dump, read_records, read_work_dir
 from .rows import Row, read_rows, row_config
 
 ALPHA = 0.05  # the significance level of Layer-wise Shared Attention, marked by *
@@ -41,7 +44,7 @@ class Model(NamedTuple):
         config (Config): Its config.
         records (List[dict]): The records of its runs.
         sample (Sample): What its runs reached.
-        complexity (Complexity): Its size and cost.
+        complexity (Complexity, optional): Its size and cost; None where it cannot be built.
         difference (Difference, optional): It beside the baseline.
         printed (str): What the paper prints.
     """
@@ -50,19 +53,19 @@ class Model(NamedTuple):
     config: Config
     records: List[dict]
     sample: Sample
-    complexity: Complexity
+    complexity: Optional[Complexity]
     difference: Optional[Difference]
     printed: str
 
     def cells(self) -> List[str]:
         """The cells of a table, in the order of :data:`COLUMNS`."""
-        sample, (parameters, flops), other = self.sample, self.complexity, self.difference
+        sample, cost, other = self.sample, self.complexity, self.difference
         tests = (None, None) if other is None else (other.two_sample, other.paired)
         return [
             self.name,
-            f'{parameters / 1e6:.3f}',
-            '' if flops is None else f'{flops / 1e9:.3g}',
-            '' if other is None else f'{other.time:.2f}',
+            '' if cost is None else f'{cost.parameters / 1e6:.3f}',
+            '' if cost is None else f'{cost.flops / 1e9:.3g}',
+            '' if other is None or other.time is None else f'{other.time:.2f}',
             str(sample),
             str(len(sample.values)),
             '' if other is None else f'{other.mean:+.2f}',
@@ -97,8 +100,34 @@ def comparison_table(
     return [list(line) for line in zip(*(column for column in columns if any(column[1:])))]
 
 
+def keep_apart(work_dirs: Sequence[Path], records: Sequence[dict]) -> None:
+    """Name runs after their work dirs where configs of one name differ.
+
+    Those that differ in :data:`~.differences.CIRCUMSTANCES` alone, such as seeds, share the name
+    of the first.
+
+    Args:
+        work_dirs (Sequence[Path]): The work dirs.
+        records (Sequence[dict]): Their records, to be changed.
+    """
+    kinds = []
+    for record in records:
+        options = config_options(read_dump(record['config']))
+        kinds.append((record['run'], frozenset(options.items())))
+    first = dict(zip(reversed(kinds), reversed(work_dirs)))
+    runs = [run for run, _ in first]
+    paths = [path.resolve() for (run, _), path in first.items() if runs.count(run) > 1]
+    names = {path.name for path in paths}.difference(runs)
+    for record, kind in zip(records, kinds):
+        if runs.count(kind[0]) > 1:
+            folder = first[kind]
+            record['run'] = folder.resolve().name if len(names) == len(paths) else str(folder)
+
+
 def read_sources(sources: Sequence[Path]) -> List[dict]:
     """The records of folders of records, files of records, and work dirs.
+
+    Runs in work dirs have the names of their configs; see :func:`keep_apart`.
 
     Args:
         sources (Sequence[Path]): Their paths.
@@ -106,12 +135,15 @@ def read_sources(sources: Sequence[Path]) -> List[dict]:
     Raises:
         ValueError: If one is none of them.
     """
-    records = []
+    records, work_dirs, runs = [], [], []
     for source in sources:
         if source.is_file() or list(source.glob('*.jsonl')):
             records += read_records(source)
         else:
-            records.append(read_work_dir(source))
+            work_dirs.append(source)
+            runs.append(read_work_dir(source))
+            records.append(runs[-1])
+    keep_apart(work_dirs, runs)
     return records
 
 
@@ -123,6 +155,23 @@ def baseline_of(name: str, rows: Dict[str, Row], given: Optional[str]) -> Option
     place = (row.paper, row.network, row.data)
     twins = (each for each in rows.values() if (each.paper, each.network, each.data) == place)
     return next((twin.run for twin in twins if twin.method == 'plain'), None)
+
+
+def complexity_of(cfg: Config, name: str, image_size: int) -> Optional[Complexity]:
+    """Size and cost of a model; None, with a warning, where it cannot be built.
+
+    Args:
+        cfg (Config): Its config.
+        name (str): Its name.
+        image_size (int): Height and width of the image.
+    """
+    try:
+        if cfg.get('custom_imports'):
+            import_modules_from_strings(**cfg.custom_imports)
+        return measure_complexity(cfg, image_size)
+    except Exception as error:  # networks of others fail in every way
+        warnings.warn(f'no size and FLOPs of {name}: {error}', stacklevel=2)
+        return None
 
 
 def read_models(
@@ -145,9 +194,14 @@ def read_models(
             Defaults to 224.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: If there are none, or the baseline is none of the runs.
     """
-    rows = {row.run: row for row in reversed(read_rows()) if row.metric == metric}
+    known = dict.fromkeys(record['run'] for record in records)
+    if baseline is not None and baseline not in known:
+        raise ValueError(f'--baseline must be one of {", ".join(known)}, got {baseline}')
+    table = read_rows()
+    rows = {row.run: row for row in reversed(table)}
+    printed = {row.run: row.printed for row in reversed(table) if row.metric == metric}
     samples = collect(records, metric, best)
     models = []
     for name in dict.fromkeys(map(name_of, records)):
@@ -156,14 +210,14 @@ def read_models(
         if name not in samples or not fnmatch(run, runs):
             continue
         row, part = rows.get(run), name.removeprefix(run)
-        cfg = Config.fromfile(own[-1]['config']) if row is None else row_config(row)
+        cfg = read_dump(own[-1]['config']) if row is None else row_config(row)
         other = baseline_of(run, rows, baseline)
         difference = None
         if other not in (None, run) and f'{other}{part}' in samples:
             difference = compare(samples[name], samples[f'{other}{part}'])
-        complexity = measure_complexity(cfg, image_size)
-        printed = row.printed if row and not part else ''
-        models.append(Model(name, cfg, own, samples[name], complexity, difference, printed))
+        complexity = complexity_of(cfg, name, image_size)
+        figure = '' if part else printed.get(run, '')
+        models.append(Model(name, cfg, own, samples[name], complexity, difference, figure))
     if not models:
         raise ValueError(f'no record of --runs {runs!r} has --metric {metric!r}')
     return models

@@ -1,12 +1,15 @@
 """Records of training runs: one JSON object per line, a line per run."""
 
 import json
+import math
 import os
 import platform
+import re
 import subprocess
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Union
+from typing import Dict, Iterable, Iterator, List, Optional, Union
 
 import torch
 from mmengine.config import Config
@@ -14,9 +17,12 @@ from mmengine.config import Config
 from mmdia.compat import REQUIREMENTS, installed_version
 from mmdia.version import __version__
 
-# Where MMEngine's LocalVisBackend writes the scalars of a run, in a folder for each start.
-SCALARS = '*/vis_data/scalars.json'
-STARTED = '%Y%m%d_%H%M%S'
+# Where MMEngine's LocalVisBackend writes the scalars of a run, in a folder for each start that
+# is named after its time.
+SCALARS = f'{"[0-9]" * 8}_{"[0-9]" * 6}/vis_data/scalars.json'
+# How the lines of MMEngine's log files begin.
+LOGGED = re.compile(r'^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?= - )', re.MULTILINE)
+LOG_TIME = '%Y/%m/%d %H:%M:%S'
 # What a comparison needs of a record.
 NEEDED = ('run', 'config', 'seed', 'seconds', 'best', 'last')
 
@@ -40,10 +46,62 @@ def read_lines(path: Path) -> Iterator[dict]:
         yield content
 
 
+def training_lines(lines: Iterable[dict]) -> List[dict]:
+    """The scalars of the training among all that were logged."""
+    return [line for line in lines if 'loss' in line]
+
+
+def begins_anew(lines: Iterable[dict], before: Iterable[dict]) -> bool:
+    """Whether a start began a training, and did not continue one; see :func:`read_starts`.
+
+    Args:
+        lines (Iterable[dict]): Its scalars.
+        before (Iterable[dict]): Those of the starts before it.
+    """
+    now, past = training_lines(lines), training_lines(before)
+    if not now or not past:
+        return False
+    left_first_epoch = past[-1].get('epoch', 0) > 1
+    return now[0]['step'] <= past[0]['step'] or (left_first_epoch and now[0].get('epoch') == 1)
+
+
+def read_starts(work_dir: Union[str, Path]) -> Dict[Path, List[dict]]:
+    """The starts of the last run in a work dir.
+
+    A run that was resumed has several. A start begins a run anew, and those before it do not
+    count, if its first line of the training comes no later than the first one of the run so far,
+    or if it is of epoch 1 and the run had come to a later one. A run that was interrupted in
+    epoch 1 goes on behind its first line, within that epoch.
+
+    Args:
+        work_dir (str | Path): The work dir.
+
+    Returns:
+        Dict[Path, List[dict]]: What each logged, by its folder, in their order.
+    """
+    starts: Dict[Path, List[dict]] = {}
+    for path in sorted(Path(work_dir).glob(SCALARS)):
+        lines = list(read_lines(path))
+        if begins_anew(lines, chain(*starts.values())):
+            starts.clear()
+        starts[path.parents[1]] = lines
+    return starts
+
+
+def logged_seconds(start: Path) -> float:
+    """The time from the first to the last line of the log file of a start; 0 if there is none."""
+    log = start / f'{start.name}.log'
+    text = log.read_text(encoding='utf-8', errors='replace') if log.is_file() else ''
+    times = LOGGED.findall(text) or ['2000/01/01 00:00:00']
+    first, last = (datetime.strptime(times[place], LOG_TIME) for place in (0, -1))
+    return max((last - first).total_seconds(), 0.0)  # clocks are put back
+
+
 def read_progress(work_dir: Union[str, Path]) -> dict:
     """How far a run has come, from the scalars that MMEngine wrote.
 
-    A run that was resumed has a file for each start; what was done twice counts once.
+    Of several runs in one work dir it is the last; see :func:`read_starts`. What a run that was
+    resumed did twice counts once.
 
     Args:
         work_dir (str | Path): The run's work dir.
@@ -52,15 +110,14 @@ def read_progress(work_dir: Union[str, Path]) -> dict:
         dict: ``steps``, epochs or iterations after which the run was validated; ``metrics``,
         by their names, a list each of the values at these steps; ``losses``, the training
         loss that was logged last before each; ``epoch`` and ``iter``, which were logged last;
-        ``seconds``, of all starts together.
+        ``seconds``, of all starts together, by their log files; 0 where these are missing.
     """
     validations: Dict[int, dict] = {}
     progress = dict(epoch=0, iter=0, seconds=0.0)
-    for path in sorted(Path(work_dir).glob(SCALARS)):
-        started = datetime.strptime(path.parents[1].name, STARTED).timestamp()
-        progress['seconds'] += max(path.stat().st_mtime - started, 0)
-        loss = None
-        for scalars in read_lines(path):
+    loss = None
+    for start, lines in read_starts(work_dir).items():
+        progress['seconds'] += logged_seconds(start)
+        for scalars in lines:
             step = scalars.pop('step')
             if all(name.startswith('attention/') for name in scalars):
                 continue  # of mmdia.AttentionHook
@@ -68,7 +125,7 @@ def read_progress(work_dir: Union[str, Path]) -> dict:
                 loss = scalars['loss']
                 progress.update(epoch=scalars.get('epoch', 0), iter=step)
             else:
-                validations[step] = dict(scalars, loss=loss)
+                validations.setdefault(step, {}).update(scalars, loss=loss)
     steps = sorted(validations)
     names = {name for step in steps for name in validations[step]} - {'data_time', 'time', 'loss'}
     values = {
@@ -141,12 +198,22 @@ def append_record(path: Union[str, Path], record: dict) -> None:
     """Add a record to a file, in one write, so that several processes may do so.
 
     Args:
-        path (str | Path): The ``.jsonl`` file; created where it is missing.
+        path (str | Path): The ``.jsonl`` file; created where it is missing. A last line that was
+            cut short makes room.
         record (dict): What to add.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with open(path, 'a', encoding='utf-8') as file:
-        file.write(json.dumps(record) + '\n')
+    line = f'{json.dumps(record)}\n'.encode()
+    with open(path, 'a+b') as file:
+        file.seek(0)
+        rest = file.read().rpartition(b'\n')[2]
+        if rest:
+            try:
+                json.loads(rest)
+                line = b'\n' + line
+            except ValueError:
+                file.truncate(file.tell() - len(rest))
+        file.write(line)
 
 
 def summarize(progress: dict) -> dict:
@@ -156,8 +223,8 @@ def summarize(progress: dict) -> dict:
         progress (dict): What :func:`read_progress` returns.
 
     Returns:
-        dict: ``seconds``, ``steps``, ``losses``, ``metrics``, and the ``best`` and the ``last``
-        value of each metric.
+        dict: ``seconds``, ``steps``, ``losses``, ``metrics``, and the ``best``, which is the
+        largest that is a number, and the ``last`` value of each metric.
     """
     metrics = progress['metrics']
     known = {
@@ -165,7 +232,10 @@ def summarize(progress: dict) -> dict:
     }
     return dict(
         seconds=round(progress['seconds'], 1),
-        best={name: max(values) for name, values in known.items()},
+        best={
+            name: max((value for value in values if not math.isnan(value)), default=math.nan)
+            for name, values in known.items()
+        },
         last={name: values[-1] for name, values in known.items()},
         steps=progress['steps'],
         losses=progress['losses'],
@@ -173,26 +243,60 @@ def summarize(progress: dict) -> dict:
     )
 
 
+def read_dump(path: Union[str, Path]) -> Config:
+    """Read a config that MMEngine wrote, without the modules that it imports.
+
+    Args:
+        path (str | Path): Its file.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    try:
+        return Config.fromfile(path, import_custom_modules=False)
+    except Exception as error:  # a config is a program
+        raise ValueError(f'config {path} cannot be read: {error}') from error
+
+
+def name_of_run(work_dir: Path, config: Path) -> str:
+    """The name of the config file that a work dir has a copy of, or that of the work dir.
+
+    Args:
+        work_dir (Path): The work dir.
+        config (Path): What the run was trained with: tells the copy from other files.
+    """
+    copies = sorted(work_dir.glob('*.py'))
+    if len(copies) > 1:
+        copies = [copy for copy in copies if copy.read_bytes() == config.read_bytes()]
+    return copies[0].stem if copies else work_dir.resolve().name
+
+
 def read_work_dir(work_dir: Union[str, Path]) -> dict:
     """A record of any run of MMEngine.
 
     Args:
-        work_dir (str | Path): Its work dir, with the config that MMEngine dumps there.
+        work_dir (str | Path): Its work dir, with the logs that MMEngine writes there, and the
+            config beside them.
 
     Returns:
         dict: The record; ``run`` is the name of the config, ``seed`` that of the config or, where
         it has none, the path of the work dir.
 
     Raises:
-        ValueError: If there is no config, or the run was never validated.
+        ValueError: If there is no training, the run was never validated, or its config is missing.
     """
-    configs = sorted(Path(work_dir).glob('*.py'))
-    if not configs:
-        raise ValueError(f'{work_dir} is no work dir: it has no config')
+    starts = read_starts(work_dir)
+    trained = [start for start, lines in starts.items() if training_lines(lines)]
+    if not trained:
+        raise ValueError(
+            f'{work_dir} is no work dir: it has no training in */vis_data/scalars.json'
+        )
     progress = read_progress(work_dir)
     if not progress['steps']:
         raise ValueError(f'{work_dir} has no validation in its logs')
-    cfg = Config.fromfile(configs[-1])
+    config = trained[-1] / 'vis_data' / 'config.py'
+    cfg = read_dump(config)
     seed = (cfg.get('randomness') or {}).get('seed')
     seed = str(work_dir) if seed is None else seed
-    return dict(run=configs[-1].stem, config=str(configs[-1]), seed=seed, **summarize(progress))
+    run = name_of_run(Path(work_dir), config)
+    return dict(run=run, config=str(config), seed=seed, **summarize(progress))

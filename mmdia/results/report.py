@@ -4,29 +4,19 @@ import base64
 import io
 import re
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Dict, List, Sequence
 
 import jinja2
 import matplotlib
 from matplotlib.figure import Figure
-from mmengine.config import Config
 
 from mmdia.visualization.style import color
 
 from .comparison import METRICS, find_metric
+from .differences import config_differences
 from .models import Model, comparison_table
 
 TEMPLATE = Path(__file__).with_name('report.html')
-# What says where and how long something ran, and not what was trained.
-CIRCUMSTANCES = (
-    'work_dir',
-    'randomness',
-    'launcher',
-    'resume',
-    'load_from',
-    'env_cfg',
-    'visualizer',
-)
 MIME = {'.png': 'image/png', '.jpg': 'image/jpeg', '.svg': 'image/svg+xml'}
 
 
@@ -49,39 +39,6 @@ def main_metrics(records: Sequence[dict]) -> List[str]:
         ]
         found += known or list(record['last'])[:1]
     return list(dict.fromkeys(found))
-
-
-def flatten(value: Any, name: str = '') -> Iterator[Tuple[str, str]]:
-    """The leaves of a config by their dotted names."""
-    if isinstance(value, dict) and value:
-        for key, part in value.items():
-            if key == '_scope_':  # which library a base is of, and no option
-                continue
-            yield from flatten(part, f'{name}.{key}' if name else str(key))
-    elif isinstance(value, (list, tuple)) and any(isinstance(part, dict) for part in value):
-        for number, part in enumerate(value):
-            yield from flatten(part, f'{name}.{number}')
-    else:
-        yield name, value if isinstance(value, str) else repr(value)
-
-
-def config_differences(configs: Sequence[Config]) -> List[List[str]]:
-    """What differs between configs.
-
-    Args:
-        configs (Sequence[Config]): The configs.
-
-    Returns:
-        List[List[str]]: A line an option: its name, and its value in each
-        config, empty where it is missing.
-    """
-    leaves = []
-    for config in configs:
-        parts = {k: v for k, v in config.to_dict().items() if k not in CIRCUMSTANCES}
-        leaves.append(dict(flatten(parts)))
-    names = dict.fromkeys(name for config in leaves for name in config)
-    lines = [[name, *(config.get(name, '') for config in leaves)] for name in names]
-    return [line for line in lines if len(set(line[1:])) > 1]
 
 
 def curves(models: Sequence[Model], metric: str) -> Dict[str, Figure]:
@@ -138,7 +95,7 @@ def embed(picture: Path) -> str:
     return f'data:{MIME[picture.suffix]};base64,{content}'
 
 
-def circumstances(records: Sequence[dict]) -> Dict[str, str]:
+def merge_circumstances(records: Sequence[dict]) -> Dict[str, str]:
     """On what the runs were made, as far as their records say."""
     found: Dict[str, Dict[str, None]] = {}
     for record in records:
@@ -180,5 +137,5 @@ def render(
             for metric, group in models.items()
         ],
         pictures=[dict(name=picture.stem, address=embed(picture)) for picture in pictures],
-        circumstances=circumstances([record for model in every for record in model.records]),
+        circumstances=merge_circumstances([record for model in every for record in model.records]),
     )

@@ -84,6 +84,7 @@ class Run:
         shorten(self.cfg, settings.epochs, settings.scale)
         self.length = schedule_length(self.cfg)
         self.cfg.randomness = dict(seed=seed)
+        self.cfg.default_hooks.checkpoint.setdefault('max_keep_ckpts', 1)
         switches = dict(amp=settings.amp, channels_last=settings.channels_last)
         self.identity = dict(
             run=row.run,

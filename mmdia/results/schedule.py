@@ -21,9 +21,10 @@ def schedule_length(cfg: Config) -> int:
 
 
 def shorten(cfg: Config, epochs: Optional[int] = None, scale: Optional[float] = None) -> None:
-    """Make the schedule of a config shorter or longer, with all that depends on its length.
+    """Make the schedule of a config shorter or longer.
 
-    Learning rates keep their values, and change at the same parts of the training.
+    Learning rates keep their values, and change at the same parts of the training. In a shorter
+    one the intervals of validations and checkpoints are shorter, too.
 
     Args:
         cfg (Config): The config to change.
@@ -40,6 +41,9 @@ def shorten(cfg: Config, epochs: Optional[int] = None, scale: Optional[float] = 
         return
     loop[name] = epochs
     loop.val_interval = scale_count(loop.get('val_interval', 1), min(factor, 1))
+    checkpoint = cfg.get('default_hooks', {}).get('checkpoint') or {}
+    if checkpoint.get('interval', -1) > 0:
+        checkpoint['interval'] = scale_count(checkpoint['interval'], min(factor, 1))
     schedulers = cfg.get('param_scheduler') or []
     for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
         for count in COUNTS:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mmdia.results.comparison import METRICS
+
 ROOT = Path(__file__).parents[2]
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(ROOT / 'tools' / 'analysis_tools')
@@ -48,6 +50,29 @@ def results(tmp_path):
     ]
     (tmp_path / 'mmdia.jsonl').write_text('\n'.join(map(json.dumps, lines)))
     return tmp_path
+
+
+CONFIG = """
+default_scope = 'mmpretrain'
+randomness = dict(seed={seed})
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(type='mmdia.CIFARResNet', depth={depth}, block='basic'),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', num_classes=10, in_channels=64),
+)
+"""
+
+
+def write_run(folder, config, accuracy, name='net'):
+    """The work dir of a run of MMEngine."""
+    start = folder / '20260101_000000'
+    (start / 'vis_data').mkdir(parents=True)
+    for file in (folder / f'{name}.py', start / 'vis_data' / 'config.py'):
+        file.write_text(config)
+    lines = [dict(loss=2.0, epoch=1, step=10), {'accuracy/top1': accuracy, 'step': 1}]
+    (start / 'vis_data' / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
+    return folder
 
 
 def cells(line):
@@ -105,6 +130,78 @@ def test_further_metrics(tool, tmp_path):
         tool(tmp_path, '--image-size', 8, '--also', 'eror')
 
 
+def test_work_dirs_with_configs_of_one_name(tool, tmp_path):
+    """What differs in more than the seed is another model."""
+    runs = [
+        write_run(tmp_path / folder, CONFIG.format(depth=depth, seed=seed), accuracy)
+        for folder, depth, seed, accuracy in (
+            *(('a/0', 20, 0, 60.0), ('a/1', 20, 1, 61.0)),
+            *(('b/0', 32, 0, 90.0), ('b/1', 32, 1, 91.0), ('c', 32, 0, 40.0)),
+        )
+    ]
+    write_run(tmp_path / 'd', CONFIG.format(depth=44, seed=0), 10.0, 'another')
+    size = ('--image-size', 8)
+    (line,) = map(cells, tool(*runs[:2], *size)[2:])
+    assert (line[0], line[3]) == ('net', '60.50 ± 0.71')
+    for first, second, names in (
+        (runs[0], runs[2], [str(runs[0]), str(runs[2])]),  # both folders are named 0
+        (runs[0], runs[3], ['0', '1']),
+        (runs[0], runs[4], ['0', 'c']),
+    ):
+        *lines, another = map(
+            cells, tool(first, second, tmp_path / 'd', *size, '--baseline', names[0])[2:]
+        )
+        assert [line[0] for line in lines] == names and another[0] == 'another'
+    a, b = map(cells, tool(*runs[:4], *size, '--baseline', str(runs[0]))[2:])
+    assert [a[0], *a[3:5]] == [str(runs[0]), '60.50 ± 0.71', '2']
+    assert [b[0], *b[3:6]] == [str(runs[2]), '90.50 ± 0.71', '2', '+30.00']
+
+
+@pytest.mark.parametrize(
+    'config',
+    (
+        CONFIG.format(depth=20, seed=0).replace('mmdia.CIFARResNet', 'TheirNet'),
+        CONFIG.format(depth=20, seed=0) + "custom_imports = dict(imports=['no_such_package'])",
+        '',
+    ),
+)
+def test_models_that_cannot_be_built(tool, tmp_path, config):
+    runs = [
+        write_run(tmp_path / 'a', config, 60.0, 'theirs'),
+        write_run(tmp_path / 'b', CONFIG.format(depth=20, seed=0), 70.0),
+    ]
+    with pytest.warns(UserWarning, match='no size and FLOPs of theirs: '):
+        header, _, theirs, ours = map(
+            cells, tool(*runs, '--image-size', 8, '--plot', tmp_path / 'a.svg')
+        )
+    assert header[:4] == ['model', 'parameters (M)', 'FLOPs (G)', 'accuracy']
+    assert theirs[:4] == ['theirs', '', '', '60.00']
+    assert ours[0] == 'net' and float(ours[1]) > 0 and float(ours[2]) > 0
+    with pytest.warns(UserWarning, match='no size and FLOPs of theirs: '):
+        header, *_ = map(cells, tool(runs[0], '--plot', tmp_path / 'a.svg'))
+    assert header == ['model', 'accuracy', 'seeds']
+
+
+@pytest.mark.parametrize('metric', ('accuracy/top1', 'accuracy_top5', 'error', 'box_AP50'))
+def test_metrics_that_the_table_of_rows_does_not_list(tool, tmp_path, monkeypatch, metric):
+    """The models and their baselines are those of the rows all the same."""
+    monkeypatch.chdir(tmp_path)
+    scalar = METRICS.get(metric, [metric])[0]
+    lines = [
+        dict(run=f'small/{name}', config=f'small/{name}.py', seed=0, seconds=1.0, best={})
+        | dict(last={scalar: 0.5})
+        for name in NAMES
+    ]
+    (tmp_path / 'a.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    plain, dia = map(cells, tool('a.jsonl', '--image-size', 8, '--metric', metric)[2:])
+    assert (plain[1], dia[1]) == ('0.713', '0.770') and dia[6] == '+0.00'
+
+
+def test_baseline_that_is_none_of_the_runs(tool, results):
+    with pytest.raises(SystemExit, match=f'--baseline must be one of small/{NAMES[0]}, .*, got a'):
+        tool(results, '--baseline', 'a')
+
+
 def test_what_cannot_be_compared(tool, results, tmp_path):
     with pytest.raises(SystemExit, match=r"no record of --runs 'no\*' has --metric 'accuracy'"):
         tool(results, '--runs', 'no*')
@@ -118,6 +215,7 @@ def test_what_cannot_be_compared(tool, results, tmp_path):
         (['--image-size', 0], '--image-size must be positive, got 0'),
         (['--plot', 'a.txt'], '--plot must end in .png, .pdf or .svg, got a.txt'),
         (['--csv', 'no-folder/a.csv'], 'there is no folder no-folder'),
+        (['--csv', '/'], '--csv must be a file, got the folder /'),
     ),
 )
 def test_bad_options(tool, capsys, args, message):

@@ -78,6 +78,15 @@ def test_other_seeds():
     assert difference.time == pytest.approx(100.5 / 103)
 
 
+def test_times_that_are_not_known():
+    dia, plain = samples({0: 51.0, 1: 52.0}, {0: 50.0, 1: 51.0})
+    for seconds in (dict.fromkeys(plain.seconds, 0.0), {0: 0.0, 1: 100.0}):
+        unknown = plain._replace(seconds=seconds)
+        others = unknown._replace(values={2: 50.0}, seconds={2: 0.0})
+        for pair in ((dia, unknown), (unknown, dia), (dia, others), (others, dia)):
+            assert compare(*pair).time is None
+
+
 def test_shortened_schedules_are_other_models():
     whole = records('dia', {0: 60.0}, length=20, full_length=20)
     part = records('dia', {0: 20.0}, length=2, full_length=20)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from mmdia.results.differences import config_differences, flatten
 from mmdia.results.models import Model
-from mmdia.results.report import config_differences, curves, flatten, main_metrics
+from mmdia.results.report import curves, main_metrics
 
 ROOT = Path(__file__).parents[2]
 with pytest.MonkeyPatch.context() as patch:
@@ -40,7 +41,8 @@ def write_run(folder, name, seed, accuracy, interaction=''):
     """The work dir of a run of MMEngine."""
     logs = folder / '20260101_000000' / 'vis_data'
     logs.mkdir(parents=True)
-    (folder / f'{name}.py').write_text(MODEL.format(seed=seed, interaction=interaction))
+    for config in (folder / f'{name}.py', logs / 'config.py'):
+        config.write_text(MODEL.format(seed=seed, interaction=interaction))
     scalars = [
         dict(loss=2.0, epoch=1, step=10),
         {'accuracy/top1': accuracy - 10, 'step': 1},
@@ -71,7 +73,7 @@ def page(tmp_path, monkeypatch):
 def test_page(page):
     html = page.read_text(encoding='utf-8')
     rows = [re.findall('<td>(.*?)</td>', row) for row in re.findall('<tr>.*?</tr>', html)]
-    plain, dia = [[row[0], *row[4:]] for row in rows[1:3]]
+    plain, dia = [[row[0], *row[3:]] for row in rows[1:3]]
     assert plain == ['plain', '51.00 ± 1.41', '2', '']
     assert dia == ['dia&lt;', '53.00', '1', '+3.00']
     assert ['model.backbone.interaction.type', '', 'mmdia.DIALSTM'] in rows
@@ -148,6 +150,14 @@ def test_picture_of_another_kind(page, monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match=r'a\.tiff must end in \.png, \.jpg, \.svg'):
         report.main()
     assert page.read_bytes() == before
+
+
+def test_folder_in_place_of_the_page(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(report, 'read_sources', lambda _: pytest.fail('began to work'))
+    monkeypatch.setattr(sys, 'argv', ['report.py', '--out', str(tmp_path)])
+    with pytest.raises(SystemExit):
+        report.main()
+    assert f'--out must be a file, got the folder {tmp_path}' in capsys.readouterr().err
 
 
 def test_runs_of_one_kind_among_others(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,9 @@ def test_killed_and_resumed(tool, images, monkeypatch):
 
     def train_and_be_killed(trainer):
         ended = threading.Event()
-        killer = threading.Thread(target=kill_when_saved, args=(trainer, '**/epoch_1.pth', ended))
+        killer = threading.Thread(
+            target=kill_when_saved, args=(trainer, '**/epoch_[12].pth', ended)
+        )
         killer.start()
         start(trainer)
         ended.set()
@@ -243,6 +246,21 @@ def test_work_dirs_differ():
     for run in runs:
         others = [dict(other.identity) for other in runs if other is not run]
         assert not run.is_recorded(others) and run.is_recorded([*others, dict(run.identity, a=1)])
+
+
+def test_runs_keep_one_checkpoint():
+    kept = [
+        Run(row, 0, Settings(), Path('root')).cfg.default_hooks.checkpoint.max_keep_ckpts
+        for row in {row.config: row for row in read_rows() if row.run.startswith('dia/')}.values()
+    ]
+    assert kept and set(kept) == {1}
+
+
+def test_own_number_of_checkpoints():
+    row = next(row for row in read_rows() if row.run == RUN)
+    row = replace(row, options='default_hooks.checkpoint.max_keep_ckpts=3')
+    run = Run(row, 0, Settings(), Path('root'))
+    assert run.cfg.default_hooks.checkpoint.max_keep_ckpts == 3
 
 
 def test_moved_data():

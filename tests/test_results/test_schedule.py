@@ -87,6 +87,15 @@ def test_iterations():
     assert cfg.param_scheduler[0].milestones == [350, 430]
 
 
+@pytest.mark.parametrize(('interval', 'scaled'), ((35_000, 1750), (1, 1), (-1, -1)))
+def test_checkpoints_come_within_the_training(interval, scaled):
+    for factor, expected in ((0.05, scaled), (2.0, interval)):
+        cfg = config([], type='IterBasedTrainLoop', max_iters=490_000)
+        cfg.default_hooks = dict(checkpoint=dict(interval=interval))
+        shorten(cfg, scale=factor)
+        assert cfg.default_hooks.checkpoint.interval == expected
+
+
 def test_nothing_to_do():
     steps = dict(type='MultiStepLR', by_epoch=True, milestones=[81, 122])
     cfg = config([steps], by_epoch=True, max_epochs=164, val_interval=1)

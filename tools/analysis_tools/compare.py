@@ -40,6 +40,8 @@ def plot(models: List[Model], metric: str) -> Figure:
     figure = Figure(figsize=(6, 4), layout='constrained')
     panel = figure.subplots()
     for model in models:
+        if model.complexity is None:
+            continue
         parameters = model.complexity.parameters / 1e6
         sample = model.sample
         panel.errorbar(parameters, sample.mean, sample.deviation or 0, fmt='o', capsize=3)
