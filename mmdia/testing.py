@@ -11,6 +11,7 @@ from mmdia.models import LayerInteraction, ResNet
 from mmdia.models.utils.eager import CAN_COMPILE
 
 ALL_LEVELS: Dict[str, Any] = dict(out_indices=(0, 1, 2, 3))
+TWO_STAGES: Dict[str, Any] = dict(num_stages=2)  # where every block costs time
 DRAWS = 5  # of random weights: with some of them, none of few hidden units is active
 
 
@@ -336,7 +337,7 @@ def check_compiling(networks: SmallNetworks) -> None:
     if not CAN_COMPILE:
         return
     torch.compiler.reset()
-    model = networks.random().double().eval()
+    model = networks.random(**TWO_STAGES).double().eval()
     compiled = torch.compile(model, fullgraph=True, backend='eager')
     x = images(dtype=torch.float64)
     message = 'the compiled network has other outputs'
@@ -348,7 +349,7 @@ def check_export(networks: SmallNetworks) -> None:
     """``torch.export`` works for any number and any size of images; from PyTorch 2.5 on."""
     if not hasattr(getattr(torch.export, 'Dim', None), 'DYNAMIC'):
         return
-    model = networks.random().double().eval()
+    model = networks.random(**TWO_STAGES).double().eval()
     dynamic = torch.export.Dim.DYNAMIC
     shapes = ({0: dynamic, 2: dynamic, 3: dynamic},)
     x = images(dtype=torch.float64)
