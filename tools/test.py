@@ -6,7 +6,6 @@ Takes every option of the tools of MMPretrain and MMDetection.
 from argparse import ArgumentParser, Namespace
 from copy import deepcopy
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import mmengine
 from mmengine.config import Config, ConfigDict
@@ -21,9 +20,9 @@ from mmdia.cli.command_line import (
 )
 from mmdia.cli.data_check import check_data
 from mmdia.cli.launch import is_first_process
+from mmdia.cli.outputs import check_file, check_folder
 from mmdia.cli.precision import evaluate_in_amp
 from mmdia.cli.weights import load_or_stop
-from mmdia.cli.work_dir import check_work_dir
 from mmdia.utils.configs import is_detection, is_segmentation, library_of
 
 SUFFIXES = {'pred': ('.pkl', '.pickle'), 'metrics': ('.pkl', '.pickle', '.json', '.yml', '.yaml')}
@@ -62,20 +61,6 @@ def parse_args() -> Namespace:
     if args.show_dir and Path(args.show_dir).exists() and not Path(args.show_dir).is_dir():
         parser.error(f'--show-dir {args.show_dir} is not a folder')
     return args
-
-
-def check_out(path: str) -> None:
-    """Exit with an error unless the file of the results can be written, where it is on disk."""
-    if '://' in path:
-        return
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=Path(path).parent):
-            pass
-        if Path(path).exists():
-            open(path, 'ab').close()
-    except OSError as error:
-        raise SystemExit(f'--out {path} cannot be written: {error}') from error
 
 
 def check_config(cfg: Config, path: str) -> None:
@@ -149,9 +134,9 @@ def main() -> None:
     cfg = read_config(args)
     check_config(cfg, args.config)
     if is_first_process(cfg.launcher):
-        check_work_dir(cfg.work_dir)
-        if args.out:
-            check_out(args.out)
+        check_folder('work dir', cfg.work_dir)
+        if args.out and '://' not in args.out:
+            check_file('--out', args.out)
     cfg.load_from = args.checkpoint
     if args.amp:
         evaluate_in_amp(cfg, 'test_cfg')

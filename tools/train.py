@@ -14,10 +14,11 @@ from mmdia.cli.command_line import add_common_arguments, build_runner, read_conf
 from mmdia.cli.data_check import check_data
 from mmdia.cli.intervals import check_intervals
 from mmdia.cli.launch import is_first_process
+from mmdia.cli.outputs import check_folder
 from mmdia.cli.precision import train_in_amp
 from mmdia.cli.resume import make_resumable, read_resumable, resume_or_stop
 from mmdia.cli.weights import check_weights, load_or_stop
-from mmdia.cli.work_dir import check_work_dir, latest_checkpoint, lock_work_dir
+from mmdia.cli.work_dir import latest_checkpoint, lock_work_dir
 
 
 def parse_args() -> Namespace:
@@ -103,7 +104,7 @@ def main() -> None:
     if not is_first_process(cfg.launcher):
         train(cfg, checkpoint, resumed, not args.no_data_check)
         return
-    check_work_dir(cfg.work_dir)
+    check_folder('work dir', cfg.work_dir)
     with lock_work_dir(cfg.work_dir):
         train(cfg, checkpoint, resumed, not args.no_data_check)
 

@@ -5,7 +5,7 @@ import re
 from argparse import ArgumentParser, Namespace
 from itertools import chain, count
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.logging import print_log
@@ -20,15 +20,30 @@ from mmdia.utils.configs import check_replaced, named_configs
 from .launch import start_cpu_processes
 
 
+# Spaces within the items of a list, which MMEngine drops.
+LOST_SPACES = re.compile(r'[^\s,(\[] +[^\s,)\]]')
+
+
 class ConfigOptions(DictAction):
-    """MMEngine's action for ``KEY=VALUE``, which tells users of wrong ones."""
+    """MMEngine's action for ``KEY=VALUE``, which tells users of wrong ones, and keeps spaces."""
+
+    @staticmethod
+    def _parse_iterable(val: str) -> Any:
+        """Parse a value."""
+        text = val.strip('\'" ')
+        if ',' not in text and text[:1] not in ('(', '['):
+            return DictAction._parse_int_float_bool(text)
+        if LOST_SPACES.search(text):
+            raise ValueError('spaces within the items of a list would be lost')
+        return DictAction._parse_iterable(text)
 
     def __call__(self, parser: ArgumentParser, namespace: Namespace, values: list, *args) -> None:
         """Parse the values of the option."""
         try:
             super().__call__(parser, namespace, values, *args)
-        except (ValueError, AssertionError):
-            parser.error(f'{self.option_strings[0]} takes KEY=VALUE, got {" ".join(values)}')
+        except (ValueError, AssertionError) as error:
+            given = ' '.join(values)
+            parser.error(f'{self.option_strings[0]} takes KEY=VALUE, got {given}: {error}')
 
 
 def add_common_arguments(parser: ArgumentParser) -> None:
@@ -73,7 +88,7 @@ def add_config_options(parser: ArgumentParser) -> None:
         default={},
         metavar='KEY=VALUE',
         help='entries to change in the config, such as model.backbone.depth=18 or key="[a,b]"; '
-        'no white space within a value',
+        'no spaces within the items of a list',
     )
 
 

@@ -119,6 +119,29 @@ def test_options_without_values(option, capsys):
     assert '--cfg-options takes KEY=VALUE, got' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ('given', 'value'),
+    (
+        ('/my runs/epoch_1.pth', '/my runs/epoch_1.pth'),
+        ('"/my runs (old)/epoch_1.pth"', '/my runs (old)/epoch_1.pth'),
+        ('two  spaces', 'two  spaces'),
+        (' 18 ', 18),
+        ('a=b c', 'a=b c'),
+        ('1, 2', [1, 2]),
+        ('( [ 1 , true ], "a" )', ([1, True], 'a')),
+    ),
+)
+def test_spaces_in_values(read, given, value):
+    assert read('--cfg-options', f'a.b={given}').a.b == value
+
+
+@pytest.mark.parametrize('given', ('[my runs, b]', 'my runs,b', '[(a, my runs)]', '[a] [b]'))
+def test_spaces_that_would_be_lost(read, given, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        read('--cfg-options', f'a={given}')
+    assert f'got a={given}: spaces within the items of a list' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('option', ('default_scope.depth=1', 'train_dataloader.batch_size.a=1'))
 def test_options_that_do_not_fit(read, option):
     with pytest.raises(SystemExit, match=r'--cfg-options do not fit .*my_config\.py: '):

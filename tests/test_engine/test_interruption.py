@@ -17,7 +17,8 @@ from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch.utils.data import DataLoader, Dataset
 
 from mmdia.cli.resume import make_resumable
-from mmdia.cli.work_dir import check_work_dir, is_intact, latest_checkpoint
+from mmdia.cli.outputs import check_folder
+from mmdia.cli.work_dir import is_intact, latest_checkpoint
 from mmdia.engine import InterruptionHook, ResumableIterTrainLoop, ResumableTrainLoop
 from mmdia.engine.hooks import interruption
 
@@ -217,8 +218,8 @@ def test_best_checkpoint_is_not_the_latest(tmp_path):
 def test_work_dir_that_cannot_be_written(tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(SystemExit, match=r'work dir .*file/run cannot be written: '):
-        check_work_dir(str(tmp_path / 'file' / 'run'))
-    check_work_dir(str(tmp_path / 'new' / 'run'))
+        check_folder('work dir', tmp_path / 'file' / 'run')
+    check_folder('work dir', tmp_path / 'new' / 'run')
     assert not list((tmp_path / 'new' / 'run').iterdir())
 
 

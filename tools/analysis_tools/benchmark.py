@@ -15,12 +15,13 @@ from typing import Dict, List, NamedTuple, Optional
 import torch
 from benchmark_report import HEADER, csv_rows, describe, save, summary, table_line
 from measurement import Pair, Setting, compare, keep_freed_memory
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.fileio import load
 from mmengine.hub import get_config
 from operator_times import profile_pair
 
 import mmdia  # noqa: F401  (opens the configs of mmdia and finds its models)
+from mmdia.cli.command_line import ConfigOptions
 from mmdia.cli.plain import plain_class
 from mmdia.models import ResidualBackbone
 from mmdia.registry import MODELS
@@ -125,7 +126,7 @@ def parse_args() -> Namespace:
     parser.add_argument(
         '--backbone',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         default={},
         metavar='KEY=VALUE',
         help='a network without a config, such as type=mmdia.ResNet depth=18 '
