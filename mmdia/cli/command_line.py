@@ -19,7 +19,6 @@ from mmdia.utils.configs import check_replaced, named_configs
 
 from .launch import start_cpu_processes
 
-
 # Spaces within the items of a list, which MMEngine drops.
 LOST_SPACES = re.compile(r'[^\s,(\[] +[^\s,)\]]')
 

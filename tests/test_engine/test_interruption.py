@@ -16,8 +16,8 @@ from mmengine.config import Config
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch.utils.data import DataLoader, Dataset
 
-from mmdia.cli.resume import make_resumable
 from mmdia.cli.outputs import check_folder
+from mmdia.cli.resume import make_resumable
 from mmdia.cli.work_dir import is_intact, latest_checkpoint
 from mmdia.engine import InterruptionHook, ResumableIterTrainLoop, ResumableTrainLoop
 from mmdia.engine.hooks import interruption
