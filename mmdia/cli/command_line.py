@@ -15,9 +15,10 @@ from mmengine.runner import Runner
 
 from mmdia.checkpoints import load_safely
 from mmdia.checkpoints.reader import TRUST
-from mmdia.utils.configs import check_replaced, named_configs
+from mmdia.utils.configs import named_configs
 
 from .launch import start_cpu_processes
+from .replaced import check_replaced
 
 # Spaces within the items of a list, which MMEngine drops.
 LOST_SPACES = re.compile(r'[^\s,(\[] +[^\s,)\]]')
