@@ -25,6 +25,7 @@ from mmdia.cli.command_line import ConfigOptions
 from mmdia.cli.plain import plain_class
 from mmdia.models import ResidualBackbone
 from mmdia.registry import MODELS
+from mmdia.utils.validation import registered_type
 
 TABLE = Path(__file__).with_suffix('.yml')
 
@@ -55,7 +56,7 @@ def read_case(name: str, cfg: Config, **kwargs) -> Case:
     backbone = dict((cfg.get('model') or {}).get('backbone') or {})
     if 'type' not in backbone:
         raise SystemExit(f'{name} has no model.backbone with a type')
-    if '.' not in backbone['type']:
+    if isinstance(backbone['type'], str) and '.' not in backbone['type']:
         backbone['type'] = f'{cfg.get("default_scope", "mmdia")}.{backbone["type"]}'
     backbone.pop('init_cfg', None)
     return Case(name, backbone, **kwargs)
@@ -87,8 +88,8 @@ def find_cases(args: Namespace) -> List[Case]:
 def build_pair(case: Case) -> Pair:
     """Build the network of a case, and the plain one: the same without its interaction."""
     arguments = dict(case.backbone)
-    cls = MODELS.get(arguments.pop('type'))
-    if cls is None or not issubclass(cls, ResidualBackbone):
+    cls = registered_type(MODELS, arguments.pop('type'))
+    if not isinstance(cls, type) or not issubclass(cls, ResidualBackbone):
         raise SystemExit(f'{case.name}: {case.backbone["type"]} is not a backbone of mmdia')
     try:
         return cls(**arguments), plain_class(cls)(**arguments)

@@ -8,6 +8,7 @@ from typing import Dict, Optional, Sequence, Tuple
 import mmcv
 import numpy as np
 import torch
+from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import Compose
 from torch import Tensor
 
@@ -62,7 +63,8 @@ def preprocess(subject: Subject, path: str) -> Tuple[np.ndarray, Tensor]:
     pipeline = list((loader.get('dataset') or {}).get('pipeline') or ())
     if not pipeline:
         raise SystemExit(f'{subject.label} has no pipeline in its test_dataloader')
-    if pipeline[0]['type'] not in ('LoadImageFromFile', 'mmcv.LoadImageFromFile'):
+    kinds = (LoadImageFromFile, 'LoadImageFromFile', 'mmcv.LoadImageFromFile')
+    if pipeline[0]['type'] not in kinds:
         pipeline = [dict(type='LoadImageFromFile'), *pipeline]  # of data sets without files
     try:
         sample = Compose(pipeline)(dict(img_path=path))
