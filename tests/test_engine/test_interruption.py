@@ -223,22 +223,6 @@ def test_work_dir_that_cannot_be_written(tmp_path):
     assert not list((tmp_path / 'new' / 'run').iterdir())
 
 
-def test_full_disk_writes_nothing(tmp_path, monkeypatch):
-    class Runner:
-        work_dir = str(tmp_path)
-        train_loop = None
-
-    class Usage:
-        free = 7 * 2**20
-
-    monkeypatch.setattr(interruption.shutil, 'disk_usage', lambda path: Usage)
-    hook = InterruptionHook()
-    small, large = (dict(state_dict=dict(a=torch.zeros(n, 2**18))) for n in (7, 8))
-    hook.before_save_checkpoint(Runner, small)
-    with pytest.raises(OSError, match=r'no space left for a checkpoint of 8 MiB .* 7 MiB are free'):
-        hook.before_save_checkpoint(Runner, large)
-
-
 @pytest.mark.parametrize(
     ('given', 'expected'),
     (
