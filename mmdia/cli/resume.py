@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any, Dict, List, Tuple
 
 from mmengine.config import Config
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.logging import print_log
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
@@ -114,14 +114,25 @@ def read_resumable(checkpoint: str) -> List[Dict[str, Tensor]]:
     ]
 
 
-def resume_or_stop(runner: Runner, checkpoint: str) -> None:
+def resume_or_stop(runner: Runner, checkpoint: str, averaged: bool = False) -> None:
     """Make a runner resume, and stop where what it trains with is not what was trained with.
 
     Args:
         runner (Runner): The runner. When the optimizers, or anything else that a checkpoint
             brings back, do not fit it, it raises :class:`SystemExit`.
         checkpoint (str): What it is to resume.
+        averaged (bool): Whether that holds averages of the weights. Defaults to False.
+
+    Raises:
+        SystemExit: If it holds averages, and the run has no hook for them.
     """
+    if averaged and not any(isinstance(hook, EMAHook) for hook in runner.hooks):
+        # MMEngine saves the averages in the place of the weights.
+        raise SystemExit(
+            f'{checkpoint} holds averages of the weights, and the config has no EMAHook: add that '
+            'of the training, such as --cfg-options default_hooks.ema.type=EMAHook\n'
+            f'to start from the averages: {load_option(checkpoint)}'
+        )
     resume = runner.resume
 
     def resume_checkpoint(filename: str, *args, **kwargs) -> None:

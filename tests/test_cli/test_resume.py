@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.optim import ConstantLR, OptimWrapper, OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop
 
 from mmdia.checkpoints import load_safely
 from mmdia.cli.command_line import add_config_options
-from mmdia.cli.resume import make_resumable, options, read_resumable
+from mmdia.cli.resume import make_resumable, options, read_resumable, resume_or_stop
 from mmdia.cli.weights import check_weights, load_or_stop
 from mmdia.engine import InterruptionHook
 
@@ -218,3 +218,16 @@ def test_advice_can_be_pasted(tmp_path):
     add_config_options(parser)
     advice = str(stop.value).partition('to start from them: ')[2]
     assert parser.parse_args(shlex.split(advice)).cfg_options == dict(load_from=path)
+
+
+@pytest.mark.parametrize('averaged', (False, True))
+@pytest.mark.parametrize('hooks', ([], [InterruptionHook()], [InterruptionHook(), EMAHook()]))
+def test_averages_need_their_hook(averaged, hooks):
+    """Without it, the averages would be trained in the place of the weights."""
+    runner = SimpleNamespace(resume=None, hooks=hooks)
+    if averaged and len(hooks) < 2:
+        with pytest.raises(SystemExit, match=r'a\.pth holds averages .* .*ema\.type=EMAHook\n'):
+            resume_or_stop(runner, 'a.pth', averaged)
+    else:
+        resume_or_stop(runner, 'a.pth', averaged)
+        assert runner._load_from == 'a.pth' and runner._resume
