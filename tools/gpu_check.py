@@ -17,6 +17,7 @@ import torch
 from mmengine.config import Config
 
 import mmdia  # noqa: F401  (finds the libraries, or says which is missing)
+from mmdia.cli.outputs import user_path
 from mmdia.results.records import device_name, read_work_dir
 from mmdia.results.runs import move_data
 
@@ -133,14 +134,14 @@ def parse_args() -> Namespace:
     parser.add_argument('--image-size', type=int, default=224, help='of benchmarks (default 224)')
     parser.add_argument(
         '--data-root',
-        type=Path,
+        type=user_path,
         default='data',
         help='where cifar100 lies; without it, handwritten digits are trained (default data)',
     )
     parser.add_argument(
         '--device', choices=['cuda', 'cpu'], default='cuda', help='cpu tries out this script'
     )
-    parser.add_argument('--out', type=Path, default='work_dirs/gpu_check', help='folder')
+    parser.add_argument('--out', type=user_path, default='work_dirs/gpu_check', help='folder')
     args = parser.parse_args()
     if args.device == 'cuda' and not torch.cuda.is_available():
         parser.error('PyTorch finds no GPU')

@@ -3,6 +3,7 @@
 Takes every option of the tools of MMPretrain and MMDetection.
 """
 
+import os
 from argparse import ArgumentParser, Namespace
 from copy import deepcopy
 from pathlib import Path
@@ -34,14 +35,21 @@ def parse_args() -> Namespace:
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config file, or its name if it comes with mmdia')
     parser.add_argument('checkpoint', help='checkpoint file, URL, or name such as mmdia://NAME')
-    parser.add_argument('--out', metavar='FILE', help='file for the results (.pkl)')
+    parser.add_argument(
+        '--out', type=os.path.expanduser, metavar='FILE', help='file for the results (.pkl)'
+    )
     parser.add_argument(
         '--out-item',
         choices=['metrics', 'pred'],
         help='what to write to --out: predictions (default) or metrics (.pkl, .json or .yml)',
     )
     parser.add_argument('--show', action='store_true', help='show results in a window')
-    parser.add_argument('--show-dir', metavar='DIR', help='folder for images of the results')
+    parser.add_argument(
+        '--show-dir',
+        type=os.path.expanduser,
+        metavar='DIR',
+        help='folder for images of the results',
+    )
     parser.add_argument(
         '--interval', type=int, default=1, help='show every n-th image (classification)'
     )

@@ -3,6 +3,7 @@
 Takes every option of these libraries' tools.
 """
 
+import os
 from argparse import ArgumentParser, Namespace
 from typing import Dict, List, Optional
 
@@ -28,6 +29,7 @@ def parse_args() -> Namespace:
     parser.add_argument('config', help='config file, or its name if it comes with mmdia')
     parser.add_argument(
         '--resume',
+        type=os.path.expanduser,
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',

@@ -26,6 +26,7 @@ from .command_line import (
     set_loader_options,
 )
 from .data_check import build_or_stop
+from .outputs import user_path
 from .weights import check_weights, read_weights
 
 FRESH = 'none'
@@ -94,7 +95,7 @@ def add_out_argument(parser: ArgumentParser, name: str) -> None:
     """Add the argument for the picture; ``name`` is that of its file by default."""
     parser.add_argument(
         '--out',
-        type=Path,
+        type=user_path,
         default=Path('work_dirs', 'analysis', name),
         help='file for the picture (.png, .pdf or .svg), the numbers go beside it (.csv); '
         f'by default work_dirs/analysis/{name}',

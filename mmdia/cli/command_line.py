@@ -52,7 +52,9 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     Args:
         parser (ArgumentParser): The tool's parser.
     """
-    parser.add_argument('--work-dir', help='folder for logs, checkpoints and results')
+    parser.add_argument(
+        '--work-dir', type=os.path.expanduser, help='folder for logs, checkpoints and results'
+    )
     parser.add_argument('--amp', action='store_true', help='compute in automatic mixed precision')
     parser.add_argument(
         '--channels-last',

@@ -1,6 +1,7 @@
 """The options of the tools, by their effect on a config."""
 
 import inspect
+import re
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
@@ -8,8 +9,10 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from mmdia.cli.analysis import add_out_argument
 from mmdia.cli.command_line import add_common_arguments, read_config, spare_files
 
+ROOT = Path(__file__).parents[2]
 CONFIG = """
 default_scope = '{scope}'
 train_dataloader = dict(batch_size=2, num_workers=2)
@@ -215,3 +218,19 @@ def test_dumps_of_other_kinds(kind, tmp_path):
         assert dump(tmp_path / f'my.{kind}', tmp_path / 'run') == (f'my.{kind}', None)
         assert dump(tmp_path / f'my.{kind}', tmp_path) == (f'my_dump.{kind}', 'my')
     assert (tmp_path / f'my.{kind}').read_text() == content
+
+
+def test_home_folder_in_options(read, monkeypatch, tmp_path):
+    """Shells leave the ``~`` of ``--out=~/x`` as it is."""
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert read('--work-dir=~/run').work_dir == str(tmp_path / 'run')
+    parser = ArgumentParser()
+    add_out_argument(parser, 'a.png')
+    assert parser.parse_args(['--out=~/b.png']).out == tmp_path / 'b.png'
+
+
+def test_path_options_of_tools_know_the_home_folder():
+    option = re.compile(r"'(--[\w-]+)',[^()]*?type=Path\b")
+    tools = ROOT / 'tools'
+    found = {path.name: option.findall(path.read_text()) for path in tools.rglob('*.py')}
+    assert {name for name, options in found.items() if options} <= {'reproduce.py'}

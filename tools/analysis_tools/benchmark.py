@@ -22,6 +22,7 @@ from operator_times import profile_pair
 
 import mmdia  # noqa: F401  (opens the configs of mmdia and finds its models)
 from mmdia.cli.command_line import ConfigOptions
+from mmdia.cli.outputs import user_path
 from mmdia.cli.plain import plain_class
 from mmdia.models import ResidualBackbone
 from mmdia.registry import MODELS
@@ -160,7 +161,9 @@ def parse_args() -> Namespace:
         action='store_true',
         help='print by which operators a network takes longer, in place of the comparison',
     )
-    parser.add_argument('--out', type=Path, default=Path('work_dirs', 'benchmark'), help='folder')
+    parser.add_argument(
+        '--out', type=user_path, default=Path('work_dirs', 'benchmark'), help='folder'
+    )
     args = parser.parse_args()
     for name in ('batch_size', 'image_size', 'threads', 'rounds'):
         value = getattr(args, name)

@@ -19,6 +19,7 @@ from mmdia.cli.analysis import (
     check_arguments,
     read_subjects,
 )
+from mmdia.cli.outputs import user_path
 from mmdia.visualization import BlockMaps, Recorder, grad_cam, plot_grad_cam
 from mmdia.visualization.style import save_figure
 
@@ -46,7 +47,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
     )
     parser.add_argument(
         '--normalize-by',
-        type=Path,
+        type=user_path,
         metavar='CURVE.csv',
         help='numbers of `attention.py curve` for the same labels: normalise the gates of blocks '
         'by their means and standard deviations',
