@@ -11,12 +11,12 @@ from typing import Callable, List, Optional
 import cv2
 import mmcv
 import numpy as np
-import torch
 from mmengine.config import Config
 from mmengine.infer import BaseInferencer
 from mmengine.registry import init_default_scope
 
 from mmdia.checkpoints.loader import PREFIX
+from mmdia.cli.analysis import check_device
 from mmdia.cli.command_line import add_trust_argument, load_config, protect
 from mmdia.cli.outputs import check_folder, user_path
 from mmdia.cli.weights import check_weights, read_weights
@@ -50,10 +50,7 @@ def parse_args() -> Namespace:
     if not 0 <= args.score_thr <= 1:
         parser.error(f'--score-thr must be between 0 and 1, got {args.score_thr}')
     if args.device is not None:
-        try:
-            torch.empty(0, device=args.device)
-        except (RuntimeError, AssertionError) as error:
-            parser.error(f'--device {args.device} cannot be used: {error}')
+        check_device(parser, args.device)
     return args
 
 

@@ -141,6 +141,14 @@ def load_config(path: str) -> Config:
     return cfg
 
 
+def change(cfg: Config, options: dict) -> None:
+    """Change entries of a config, or exit with an error where that has no place for them."""
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+        raise SystemExit(f'--cfg-options do not fit {cfg.filename}: {error}') from error
+
+
 def read_config(args: Namespace) -> Config:
     """Read a config file and apply the common options.
 
@@ -164,10 +172,7 @@ def read_config(args: Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
-    try:
-        cfg.merge_from_dict(args.cfg_options)
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-        raise SystemExit(f'--cfg-options do not fit {args.config}: {error}') from error
+    change(cfg, args.cfg_options)
     set_loader_options(cfg, args.no_pin_memory, args.no_persistent_workers)
     if args.channels_last:
         add_hook(cfg, 'channels_last', 'mmdia.ChannelsLastHook')
