@@ -67,7 +67,9 @@ def check_requirement(requirement: Requirement) -> None:
         if requirement.optional or find_spec(name) is not None:
             return
         raise ImportError(f'mmdia needs {name} >={low}, <{high}, which is not installed: {install}')
-    if not Version(low) <= Version(version) < Version(high):
+    # Builds of hardware vendors call themselves pre-releases, such as 2.1.0a0+29c30b1.
+    release = Version(Version(version).base_version)
+    if not Version(low) <= release < Version(high):
         message = f'mmdia works with {name} >={low}, <{high}, but {version} is installed: {install}'
         if not requirement.optional:
             raise ImportError(message)

@@ -53,7 +53,13 @@ def test_optional_library_may_be_missing(install):
     check_requirement(MMDET)
 
 
-@pytest.mark.parametrize('version', ('1.1.9', '2.0.0'))
+@pytest.mark.parametrize('version', ('1.2.0a0+29c30b1', '1.2.0a0+29c30b1.nv23.10', '1.9.0+cu118'))
+def test_builds_of_vendors_count_as_their_release(install, version):
+    install(needed=version)
+    check_requirement(NEEDED)
+
+
+@pytest.mark.parametrize('version', ('1.1.9', '1.1.0a0+29c30b1', '2.0.0', '2.0.0a0+29c30b1'))
 def test_wrong_version_is_refused(install, version):
     install(needed=version)
     message = f'no_such_module >=1.2, <2, but {version} is installed: pip install "onedl-needed'

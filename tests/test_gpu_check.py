@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 ROOT = Path(__file__).parents[1]
 NETWORK = 'configs/demo/dia-resnet18_digits.py'
@@ -78,16 +79,20 @@ def test_ratios_are_those_of_the_benchmark(tmp_path):
 
 
 def test_a_training_on_cifar_100(tmp_path, monkeypatch):
-    (tmp_path / 'cifar100').mkdir()
-    command = ['gpu_check.py', '--device', 'cpu', '--data-root', str(tmp_path)]
+    root = tmp_path / 'my, data'
+    (root / 'cifar100').mkdir(parents=True)
+    command = ['gpu_check.py', '--device', 'cpu', '--data-root', str(root), '--out', str(tmp_path)]
     monkeypatch.setattr(sys, 'argv', command)
-    titles = {part.title: part.command for part in gpu_check.parts(gpu_check.parse_args())}
+    args = gpu_check.parse_args()
+    args.out.mkdir()
+    titles = {part.title: part.command for part in gpu_check.parts(args)}
     assert set(gpu_check.TRAINED) < set(titles) and gpu_check.DIGITS not in titles
     for name in gpu_check.TRAINED:
-        assert (ROOT / titles[name][2]).is_file()
         assert 'param_scheduler.total_steps=2' in titles[name]
-        root = f'train_dataloader.dataset.data_root={tmp_path / "cifar100"}'
-        assert root in titles[name]
+        cfg = Config.fromfile(titles[name][2])
+        assert cfg.model == Config.fromfile(ROOT / 'configs' / f'{name}.py').model
+        for loader in (cfg.train_dataloader, cfg.val_dataloader):
+            assert loader.dataset.data_root == str(root / 'cifar100')
 
 
 def test_a_machine_without_a_gpu(monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """tools/image_demo.py on images, folders and videos, and on what it must refuse."""
 
+import os
 import runpy
 import sys
 from functools import partial
@@ -132,6 +133,38 @@ def test_video_keeps_its_colors(demo, models, tmp_path):
     assert np.allclose(frame.mean((0, 1)), (200, 100, 0), atol=10)
 
 
+def test_new_folders_within_new_ones(demo, models, image):
+    demo(image, *models['classifier'], '--out-dir', 'new/deep/folder')
+    assert [path.name for path in Path('new/deep/folder').iterdir()] == ['picture.png']
+
+
+CLASHES = {
+    'the video itself': ('detector', ['film.mp4'], 'film.mp4', '.', 'film.mp4 would be overwrit'),
+    'the image itself': ('detector', ['vis/a.jpg'], 'vis/a.jpg', '.', 'a.jpg would be overwritten'),
+    'another image': ('classifier', ['a.jpg', 'a.png'], '.', '.', 'a.png would be overwritten'),
+    'by another path': ('classifier', ['a.png', 'there/'], '.', 'there/..', 'would be overwritten'),
+    'one for two': ('classifier', ['x.1.jpg', 'x.2.jpg'], '.', 'out', 'both become out/x.png'),
+    'of two kinds': ('classifier', ['x.jpg', 'x.bmp'], '.', 'out', 'both become out/x.png'),
+    'no video': ('classifier', ['film.avi'], 'film.avi', 'out', 'a classifier takes images'),
+}
+
+
+@pytest.mark.parametrize('kind', CLASHES)
+def test_nothing_is_lost(kind, demo, models, image):
+    model, files, inputs, out_dir, message = CLASHES[kind]
+    folder = image.parent / 'given'
+    for file in map(folder.joinpath, files):
+        (file if file.suffix == '' else file.parent).mkdir(parents=True, exist_ok=True)
+        if file.suffix:
+            file.write_bytes(image.read_bytes())
+    os.chdir(folder)
+    # The weights come after the check, and are not there.
+    with pytest.raises(SystemExit, match=message):
+        demo(inputs, models[model][0], 'none.pth', '--out-dir', out_dir)
+    assert all(path.read_bytes() == image.read_bytes() for path in folder.rglob('*.*'))
+    assert not Path('out').exists()
+
+
 def test_classifier(demo, models, image):
     out = demo(image, *models['classifier'])
     assert any(f'picture.png: {name}' in out for name in CLASSES)
@@ -178,10 +211,11 @@ def test_bad_inputs(demo, models, image, tmp_path):
         ('--score-thr', 'nan'),
         ('--device', 'gpu'),
         ('--device', 'cuda:99'),
-        ('--out-dir', 'file'),
     ):
         with pytest.raises(SystemExit, match='2'):
             demo(image, *models['detector'], *options)
+    with pytest.raises(SystemExit, match='--out-dir file cannot be written: '):
+        demo(image, *models['detector'], '--out-dir', 'file')
 
 
 def test_bad_checkpoints(demo, models, image, tmp_path):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import mmengine
 import pytest
@@ -330,3 +331,45 @@ def test_configs_without_a_test(test_py, entry):
     Path('less.py').write_text(f"_base_ = 'slim.py'\n{entry} = None\n")
     with pytest.raises(SystemExit, match=f'config less.py has no {entry}'):
         test_py(config='less.py')
+
+
+def test_show_dir_without_hooks(test_py):
+    for entry in ('default_hooks', 'default_hooks.visualization'):
+        with pytest.raises(SystemExit, match=r'has no default_hooks\.visualization'):
+            test_py('--show-dir', 'shown', '--cfg-options', f'{entry}=None')
+
+
+def test_augmented_tests_of_several_datasets(test_py):
+    Path('both.py').write_text("""
+_base_ = 'slim.py'
+data = _base_.test_dataloader.dataset
+both = dict(_delete_=True, type='ConcatDataset', datasets=[data] * 2)
+test_dataloader = dict(dataset=both)
+tta_model = tta_pipeline = None
+""")
+    test_py('--tta', '--out', 'out.pkl', config='both.py')
+    assert len(mmengine.load('out.pkl')) == 2 * 16
+    Path('none.py').write_text("""
+_base_ = 'both.py'
+test_dataloader = dict(dataset=dict(datasets=[dict(type='mmdia.DigitsDataset')]))
+""")
+    with pytest.raises(SystemExit, match=r'--tta: .*dataset\.datasets\.0 has no pipeline'):
+        test_py('--tta', config='none.py')
+
+
+@pytest.mark.parametrize('entry', ('model', 'train_dataloader', 'optim_wrapper', 'train_cfg'))
+def test_configs_without_a_training(tmp_path, monkeypatch, entry):
+    tool = str(ROOT / 'tools' / 'train.py')
+    options = ['--auto-scale-lr', '--work-dir', str(tmp_path / 'run'), '--cfg-options']
+    monkeypatch.setattr('sys.argv', [tool, str(ROOT / DIGITS['config']), *options, f'{entry}=None'])
+    with pytest.raises(SystemExit, match=f'digits.py has no {entry}, and cannot be trained'):
+        runpy.run_path(tool, run_name='__main__')
+    assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize('hooks', (None, {}, dict(checkpoint=None), dict(checkpoint=dict(a=1))))
+def test_no_validation_where_nothing_is_saved(hooks):
+    tool = runpy.run_path(str(ROOT / 'tools' / 'train.py'))
+    cfg = Config(dict(default_hooks=hooks, val_cfg=dict()))
+    tool['apply_options'](cfg, SimpleNamespace(no_validate=True, amp=False, auto_scale_lr=False))
+    assert cfg.val_cfg is None and cfg.default_hooks == hooks

@@ -14,6 +14,7 @@ from mmengine.fileio import dump
 from mmengine.runner import Runner
 from torch import Tensor
 
+from mmdia.cli.outputs import user_path
 from mmdia.results.models import read_models, read_sources
 from mmdia.results.report import main_metrics, render
 from mmdia.visualization import Recorder, plot_gates
@@ -67,7 +68,7 @@ def parse_args() -> Namespace:
     """Read the command line."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument(
-        '--work-dir', type=Path, default='work_dirs/demo', help='folder to write to'
+        '--work-dir', type=user_path, default='work_dirs/demo', help='folder to write to'
     )
     parser.add_argument('--quick', action='store_true', help='train less and promise less')
     parser.add_argument('--seed', type=int, default=0, help='seed of the training')

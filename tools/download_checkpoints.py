@@ -15,6 +15,7 @@ from mmdia.checkpoints import (
     list_trunks,
 )
 from mmdia.checkpoints.download import disk_errors
+from mmdia.cli.outputs import user_path
 
 
 def parse_args() -> Namespace:
@@ -25,7 +26,7 @@ def parse_args() -> Namespace:
     parser.add_argument('--trunks', action='store_true', help='download all trunks')
     parser.add_argument(
         '--out',
-        type=Path,
+        type=user_path,
         metavar='DIR',
         help='copy the files into a folder, for MMDIA_CHECKPOINTS to name elsewhere',
     )

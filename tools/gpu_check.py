@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Callable, Iterator, NamedTuple
 
 import torch
+from mmengine.config import Config
 
 import mmdia  # noqa: F401  (finds the libraries, or says which is missing)
+from mmdia.cli.outputs import user_path
 from mmdia.results.records import device_name, read_work_dir
+from mmdia.results.runs import move_data
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ('tests/test_gpu.py', 'tests/test_engine/test_overrides.py')
@@ -83,17 +86,17 @@ def benchmark(name: str, args: Namespace, compiled: bool) -> Part:
 
 
 def training(name: str, args: Namespace) -> Part:
-    """A short training of a classifier."""
+    """A short training of a classifier, by a config that says where its data lie."""
     work_dir = args.out / Path(name).name
-    command = [sys.executable, 'tools/train.py', f'configs/{name}.py', '--work-dir', work_dir]
+    cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
+    config = work_dir.with_suffix('.py')
+    Config(move_data(cfg.to_dict(), str(args.data_root))).dump(config)
+    command = [sys.executable, 'tools/train.py', config, '--work-dir', work_dir]
     command += ['--amp', '--channels-last', '--cfg-options', f'train_cfg.max_epochs={EPOCHS}']
     if name == DIGITS:
         command.append(f'param_scheduler.end={EPOCHS}')
     else:
         command.append(f'param_scheduler.total_steps={EPOCHS}')
-        for loader in ('train', 'val'):
-            data_root = args.data_root / 'cifar100'
-            command.append(f'{loader}_dataloader.dataset.data_root={data_root}')
     return Part(name, command, lambda log: read_training(work_dir))
 
 
@@ -131,14 +134,14 @@ def parse_args() -> Namespace:
     parser.add_argument('--image-size', type=int, default=224, help='of benchmarks (default 224)')
     parser.add_argument(
         '--data-root',
-        type=Path,
+        type=user_path,
         default='data',
         help='where cifar100 lies; without it, handwritten digits are trained (default data)',
     )
     parser.add_argument(
         '--device', choices=['cuda', 'cpu'], default='cuda', help='cpu tries out this script'
     )
-    parser.add_argument('--out', type=Path, default='work_dirs/gpu_check', help='folder')
+    parser.add_argument('--out', type=user_path, default='work_dirs/gpu_check', help='folder')
     args = parser.parse_args()
     if args.device == 'cuda' and not torch.cuda.is_available():
         parser.error('PyTorch finds no GPU')

@@ -11,13 +11,14 @@ from typing import Callable, List, Optional
 import cv2
 import mmcv
 import numpy as np
-import torch
 from mmengine.config import Config
 from mmengine.infer import BaseInferencer
 from mmengine.registry import init_default_scope
 
 from mmdia.checkpoints.loader import PREFIX
+from mmdia.cli.analysis import check_device
 from mmdia.cli.command_line import add_trust_argument, load_config, protect
+from mmdia.cli.outputs import check_folder, user_path
 from mmdia.cli.weights import check_weights, read_weights
 from mmdia.utils.configs import is_detection, is_segmentation, scope_of
 
@@ -35,7 +36,9 @@ def parse_args() -> Namespace:
         nargs='?',
         help='checkpoint file, URL, or name such as mmdia://NAME; by default mmdia://CONFIG',
     )
-    parser.add_argument('--out-dir', default='outputs', help='folder to write to (default outputs)')
+    parser.add_argument(
+        '--out-dir', type=user_path, default='outputs', help='folder to write to (default outputs)'
+    )
     parser.add_argument(
         '--score-thr', type=float, default=0.3, help='least score of a detection (default 0.3)'
     )
@@ -46,42 +49,65 @@ def parse_args() -> Namespace:
         args.checkpoint = f'{PREFIX}{Path(args.config).stem}'
     if not 0 <= args.score_thr <= 1:
         parser.error(f'--score-thr must be between 0 and 1, got {args.score_thr}')
-    if Path(args.out_dir).exists() and not Path(args.out_dir).is_dir():
-        parser.error(f'--out-dir {args.out_dir} is not a folder')
     if args.device is not None:
-        try:
-            torch.empty(0, device=args.device)
-        except (RuntimeError, AssertionError) as error:
-            parser.error(f'--device {args.device} cannot be used: {error}')
+        check_device(parser, args.device)
     return args
 
 
 def find_inputs(inputs: str) -> List[str]:
     """The images, or the video, that an argument stands for."""
-    path = Path(inputs)
     if '://' in inputs:
         return [inputs]
-    if path.is_dir():
-        found = sorted(str(file) for file in path.iterdir() if file.suffix.lower() in IMAGES)
+    if Path(inputs).is_dir():
+        files = Path(inputs).iterdir()
+        found = sorted(str(file) for file in files if file.suffix.lower() in IMAGES)
         if not found:
             raise SystemExit(f'folder {inputs} has no images')
-    elif path.is_file():
+    elif Path(inputs).is_file():
         found = [inputs]
     else:
         raise SystemExit(f'{inputs} does not exist')
     for image in found:
-        if Path(image).suffix.lower() not in VIDEOS and not cv2.haveImageReader(image):
+        if not is_video(image) and not cv2.haveImageReader(image):
             raise SystemExit(f'image {image} cannot be read')
     return found
 
 
-def draw_video(video: str, out_dir: str, draw: Callable) -> None:
+def is_video(path: str) -> bool:
+    """Whether a file is a video, judged by its name."""
+    return Path(path).suffix.lower() in VIDEOS
+
+
+def find_outputs(inputs: List[str], out_dir: Path, classifier: bool) -> List[Path]:
+    """The files that are written for images and videos.
+
+    Raises:
+        SystemExit: If one is an input, or that of another, or of what a classifier does not take.
+    """
+    sources = {Path(source).resolve() for source in inputs}
+    outputs = {}
+    for source in inputs:
+        if classifier and is_video(source):
+            raise SystemExit(f'{source}: a classifier takes images, no videos')
+        if is_video(source):
+            output = out_dir / f'{Path(source).stem}.mp4'
+        elif classifier:
+            output = (out_dir / Path(source).stem).with_suffix('.png')  # as MMPretrain does
+        else:
+            output = out_dir / 'vis' / Path(source).name
+        if output.resolve() in sources:
+            raise SystemExit(f'{output} would be overwritten, give another --out-dir')
+        other = outputs.setdefault(output, source)
+        if other != source:
+            raise SystemExit(f'{other} and {source} would both become {output}, rename one')
+    return list(outputs)
+
+
+def draw_video(video: str, out: Path, draw: Callable) -> None:
     """Draw on every frame of a video."""
     reader = mmcv.VideoReader(video)
     if not reader.opened or not reader.frame_cnt:
         raise SystemExit(f'video {video} cannot be read')
-    out = Path(out_dir, f'{Path(video).stem}.mp4')
-    out.parent.mkdir(parents=True, exist_ok=True)
     codec = cv2.VideoWriter_fourcc(*'mp4v')
     writer = cv2.VideoWriter(str(out), codec, reader.fps, reader.resolution)
     for frame in reader:
@@ -113,10 +139,12 @@ def main() -> None:
     args = parse_args()
     protect(args)
     inputs = find_inputs(args.inputs)
-    weights = read_weights(args.checkpoint)
     cfg = load_config(args.config)
     if cfg.get('model') is None:
         raise SystemExit(f'config {args.config} has no model')
+    outputs = find_outputs(inputs, args.out_dir, not (is_detection(cfg) or is_segmentation(cfg)))
+    check_folder('--out-dir', args.out_dir)
+    weights = read_weights(args.checkpoint)
     inferencer = build_inferencer(cfg, args.checkpoint, args.device)
     check_weights(args.checkpoint, weights, inferencer.model.state_dict())
     if is_detection(cfg):
@@ -127,11 +155,11 @@ def main() -> None:
         for image, result in zip(inputs, inferencer(inputs, show_dir=args.out_dir)):
             print(f'{image}: {result.get("pred_class", result["pred_label"])}')
         return
-    for path in inputs:
-        if Path(path).suffix.lower() in VIDEOS:
-            draw_video(path, args.out_dir, draw)
+    for source, out in zip(inputs, outputs):
+        if is_video(source):
+            draw_video(source, out, draw)
         else:
-            draw(path, out_dir=args.out_dir)
+            draw(source, out_dir=str(args.out_dir))
     print(f'results are in {args.out_dir}')
 
 

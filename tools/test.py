@@ -3,10 +3,11 @@
 Takes every option of the tools of MMPretrain and MMDetection.
 """
 
+import os
 from argparse import ArgumentParser, Namespace
 from copy import deepcopy
 from pathlib import Path
-from tempfile import TemporaryFile
+from typing import List
 
 import mmengine
 from mmengine.config import Config, ConfigDict
@@ -19,12 +20,12 @@ from mmdia.cli.command_line import (
     build_runner,
     read_config,
 )
-from mmdia.cli.data_check import check_data
+from mmdia.cli.data_check import check_data, inner_configs
 from mmdia.cli.launch import is_first_process
+from mmdia.cli.outputs import check_file, check_folder
 from mmdia.cli.precision import evaluate_in_amp
 from mmdia.cli.weights import load_or_stop
-from mmdia.cli.work_dir import check_work_dir
-from mmdia.utils.configs import is_detection, is_segmentation, library_of
+from mmdia.utils.configs import is_detection, is_segmentation, library_of, part_of
 
 SUFFIXES = {'pred': ('.pkl', '.pickle'), 'metrics': ('.pkl', '.pickle', '.json', '.yml', '.yaml')}
 
@@ -34,14 +35,21 @@ def parse_args() -> Namespace:
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config file, or its name if it comes with mmdia')
     parser.add_argument('checkpoint', help='checkpoint file, URL, or name such as mmdia://NAME')
-    parser.add_argument('--out', metavar='FILE', help='file for the results (.pkl)')
+    parser.add_argument(
+        '--out', type=os.path.expanduser, metavar='FILE', help='file for the results (.pkl)'
+    )
     parser.add_argument(
         '--out-item',
         choices=['metrics', 'pred'],
         help='what to write to --out: predictions (default) or metrics (.pkl, .json or .yml)',
     )
     parser.add_argument('--show', action='store_true', help='show results in a window')
-    parser.add_argument('--show-dir', metavar='DIR', help='folder for images of the results')
+    parser.add_argument(
+        '--show-dir',
+        type=os.path.expanduser,
+        metavar='DIR',
+        help='folder for images of the results',
+    )
     parser.add_argument(
         '--interval', type=int, default=1, help='show every n-th image (classification)'
     )
@@ -64,20 +72,6 @@ def parse_args() -> Namespace:
     return args
 
 
-def check_out(path: str) -> None:
-    """Exit with an error unless the file of the results can be written, where it is on disk."""
-    if '://' in path:
-        return
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=Path(path).parent):
-            pass
-        if Path(path).exists():
-            open(path, 'ab').close()
-    except OSError as error:
-        raise SystemExit(f'--out {path} cannot be written: {error}') from error
-
-
 def check_config(cfg: Config, path: str) -> None:
     """Exit with an error unless a config has what a test needs."""
     for key in ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'):
@@ -87,19 +81,31 @@ def check_config(cfg: Config, path: str) -> None:
 
 def show_results(cfg: Config, args: Namespace) -> None:
     """Set the visualization hook of the model's library as the options ask."""
-    hook = cfg.default_hooks.get('visualization')
-    if hook is None:
+    hook = part_of(part_of(cfg, 'default_hooks'), 'visualization')
+    if not hook:
         raise SystemExit(f'--show, --show-dir: {args.config} has no default_hooks.visualization')
     given = dict(show=args.show or None, wait_time=args.wait_time)
     if is_detection(cfg):
         given.update(draw=True, test_out_dir=args.show_dir)
     elif is_segmentation(cfg):
         given.update(draw=True)
+        if args.show_dir and not part_of(cfg, 'visualizer'):
+            raise SystemExit(f'--show-dir: {args.config} has no visualizer')
         if args.show_dir:
             cfg.visualizer.save_dir = args.show_dir
     else:
         given.update(enable=True, out_dir=args.show_dir, interval=args.interval)
     hook.update({key: value for key, value in given.items() if value is not None})
+
+
+def augmented(pipeline: List[dict], library: str) -> List[dict]:
+    """A pipeline that ends with two flips in the place of one sample."""
+    # With their scopes, since a config that gives classes may have none.
+    flips = [dict(type=f'{library}.RandomFlip', prob=prob) for prob in (1.0, 0.0)]
+    pack = deepcopy(pipeline[-1])
+    if 'meta_keys' in pack:
+        pack.meta_keys = tuple(dict.fromkeys((*pack.meta_keys, 'flip', 'flip_direction')))
+    return [*pipeline[:-1], dict(type='TestTimeAug', transforms=[flips, [pack]])]
 
 
 def augment_tests(cfg: Config) -> None:
@@ -108,22 +114,20 @@ def augment_tests(cfg: Config) -> None:
     Raises:
         SystemExit: If it has none, and is neither of a classifier nor of MMDetection.
     """
-    dataset = cfg.test_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
-    complete = {'tta_model', 'tta_pipeline'} <= cfg.keys()
+    complete = cfg.get('tta_model') and cfg.get('tta_pipeline')
     if not complete and library_of(cfg) not in ('mmpretrain', 'mmdet'):
         raise SystemExit(f'--tta: {cfg.filename} needs a tta_model and a tta_pipeline')
-    # With their scopes, since a config that gives classes may have none.
     library = 'mmdet' if is_detection(cfg) else 'mmpretrain'
-    if 'tta_pipeline' not in cfg:
-        flips = [dict(type=f'{library}.RandomFlip', prob=prob) for prob in (1.0, 0.0)]
-        pack = deepcopy(dataset.pipeline[-1])
-        if 'meta_keys' in pack:
-            pack.meta_keys = tuple(dict.fromkeys((*pack.meta_keys, 'flip', 'flip_direction')))
-        augmentation = dict(type='TestTimeAug', transforms=[flips, [pack]])
-        cfg.tta_pipeline = [*dataset.pipeline[:-1], augmentation]
-    if 'tta_model' not in cfg:
+    outermost = part_of(cfg.test_dataloader, 'dataset')
+    datasets = dict(inner_configs(outermost, 'test_dataloader.dataset'))
+    for key, dataset in datasets.items():
+        if not dataset.get('pipeline'):
+            raise SystemExit(f'--tta: {key} has no pipeline')
+    pipelines = [
+        cfg.get('tta_pipeline') or augmented(dataset.pipeline, library)
+        for dataset in datasets.values()
+    ]
+    if cfg.get('tta_model') is None:
         nms = dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)
         cfg.tta_model = (
             dict(type='DetTTAModel', tta_cfg=nms)
@@ -131,7 +135,8 @@ def augment_tests(cfg: Config) -> None:
             else dict(type='mmpretrain.AverageClsScoreTTA')
         )
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
-    dataset.pipeline = cfg.tta_pipeline
+    for dataset, pipeline in zip(datasets.values(), pipelines):
+        dataset.pipeline = pipeline
 
 
 def dump_predictions(runner: Runner, path: str) -> None:
@@ -149,9 +154,9 @@ def main() -> None:
     cfg = read_config(args)
     check_config(cfg, args.config)
     if is_first_process(cfg.launcher):
-        check_work_dir(cfg.work_dir)
-        if args.out:
-            check_out(args.out)
+        check_folder('work dir', cfg.work_dir)
+        if args.out and '://' not in args.out:
+            check_file('--out', args.out)
     cfg.load_from = args.checkpoint
     if args.amp:
         evaluate_in_amp(cfg, 'test_cfg')

@@ -3,6 +3,7 @@
 Takes every option of these libraries' tools.
 """
 
+import os
 from argparse import ArgumentParser, Namespace
 from typing import Dict, List, Optional
 
@@ -14,10 +15,12 @@ from mmdia.cli.command_line import add_common_arguments, build_runner, read_conf
 from mmdia.cli.data_check import check_data
 from mmdia.cli.intervals import check_intervals
 from mmdia.cli.launch import is_first_process
+from mmdia.cli.outputs import check_folder
 from mmdia.cli.precision import train_in_amp
 from mmdia.cli.resume import make_resumable, read_resumable, resume_or_stop
 from mmdia.cli.weights import check_weights, load_or_stop
-from mmdia.cli.work_dir import check_work_dir, latest_checkpoint, lock_work_dir
+from mmdia.cli.work_dir import latest_checkpoint, lock_work_dir
+from mmdia.utils.configs import part_of
 
 
 def parse_args() -> Namespace:
@@ -26,6 +29,7 @@ def parse_args() -> Namespace:
     parser.add_argument('config', help='config file, or its name if it comes with mmdia')
     parser.add_argument(
         '--resume',
+        type=os.path.expanduser,
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
@@ -47,13 +51,20 @@ def apply_options(cfg: Config, args: Namespace) -> None:
     """Apply the options that only training has."""
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-        cfg.get('default_hooks', {}).get('checkpoint', {}).pop('save_best', None)
+        part_of(part_of(cfg, 'default_hooks'), 'checkpoint').pop('save_best', None)
     if args.amp:
         train_in_amp(cfg)
     if args.auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise SystemExit(f'--auto-scale-lr: {args.config} has no auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
+
+
+def check_config(cfg: Config) -> None:
+    """Exit with an error unless a config has what a training needs."""
+    for key in ('model', 'train_dataloader', 'optim_wrapper', 'train_cfg'):
+        if cfg.get(key) is None:
+            raise SystemExit(f'config {cfg.filename} has no {key}, and cannot be trained')
 
 
 def choose_checkpoint(cfg: Config, given: Optional[str]) -> Optional[str]:
@@ -88,7 +99,7 @@ def train(
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         for weights in resumed:
             check_weights(checkpoint, weights, model.state_dict())
-        resume_or_stop(runner, checkpoint)
+        resume_or_stop(runner, checkpoint, averaged=len(resumed) > 1)
     runner.train()
 
 
@@ -96,6 +107,7 @@ def main() -> None:
     """Train."""
     args = parse_args()
     cfg = read_config(args)
+    check_config(cfg)
     apply_options(cfg, args)
     check_intervals(cfg)
     checkpoint = choose_checkpoint(cfg, args.resume)
@@ -103,7 +115,7 @@ def main() -> None:
     if not is_first_process(cfg.launcher):
         train(cfg, checkpoint, resumed, not args.no_data_check)
         return
-    check_work_dir(cfg.work_dir)
+    check_folder('work dir', cfg.work_dir)
     with lock_work_dir(cfg.work_dir):
         train(cfg, checkpoint, resumed, not args.no_data_check)
 

@@ -21,11 +21,13 @@ from mmdia.visualization.style import SUFFIXES
 from .command_line import (
     add_config_options,
     add_trust_argument,
+    change,
     load_config,
     protect,
     set_loader_options,
 )
 from .data_check import build_or_stop
+from .outputs import user_path
 from .weights import check_weights, read_weights
 
 FRESH = 'none'
@@ -94,7 +96,7 @@ def add_out_argument(parser: ArgumentParser, name: str) -> None:
     """Add the argument for the picture; ``name`` is that of its file by default."""
     parser.add_argument(
         '--out',
-        type=Path,
+        type=user_path,
         default=Path('work_dirs', 'analysis', name),
         help='file for the picture (.png, .pdf or .svg), the numbers go beside it (.csv); '
         f'by default work_dirs/analysis/{name}',
@@ -114,10 +116,15 @@ def check_arguments(parser: ArgumentParser, args: Namespace) -> None:
     if hasattr(args, 'beside'):
         check_labels(parser, args.labels, 1 + len(args.beside))
     if hasattr(args, 'device'):
-        try:
-            torch.empty(0, device=args.device)
-        except (RuntimeError, AssertionError) as error:
-            parser.error(f'--device {args.device} cannot be used: {error}')
+        check_device(parser, args.device)
+
+
+def check_device(parser: ArgumentParser, device: str) -> None:
+    """Stop unless PyTorch computes on a device."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        parser.error(f'--device {device} cannot be used: {error}')
 
 
 def check_labels(parser: ArgumentParser, labels: Optional[List[str]], number: int) -> None:
@@ -163,10 +170,7 @@ def read_model(config: str, checkpoint: str, args: Namespace) -> Tuple[Config, B
         SystemExit: If any of it cannot be used.
     """
     cfg = load_config(config)
-    try:
-        cfg.merge_from_dict(args.cfg_options)
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-        raise SystemExit(f'--cfg-options do not fit {config}: {error}') from error
+    change(cfg, args.cfg_options)
     if cfg.get('model') is None:
         raise SystemExit(f'config {config} has no model')
     init_default_scope(scope_of(cfg))

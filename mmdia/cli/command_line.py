@@ -5,7 +5,7 @@ import re
 from argparse import ArgumentParser, Namespace
 from itertools import chain, count
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.logging import print_log
@@ -15,20 +15,35 @@ from mmengine.runner import Runner
 
 from mmdia.checkpoints import load_safely
 from mmdia.checkpoints.reader import TRUST
-from mmdia.utils.configs import check_replaced, named_configs
+from mmdia.utils.configs import named_configs
 
 from .launch import start_cpu_processes
+from .replaced import check_replaced
+
+# Spaces within the items of a list, which MMEngine drops.
+LOST_SPACES = re.compile(r'[^\s,(\[] +[^\s,)\]]')
 
 
 class ConfigOptions(DictAction):
-    """MMEngine's action for ``KEY=VALUE``, which tells users of wrong ones."""
+    """MMEngine's action for ``KEY=VALUE``, which tells users of wrong ones, and keeps spaces."""
+
+    @staticmethod
+    def _parse_iterable(val: str) -> Any:
+        """Parse a value."""
+        text = val.strip('\'" ')
+        if ',' not in text and text[:1] not in ('(', '['):
+            return DictAction._parse_int_float_bool(text)
+        if LOST_SPACES.search(text):
+            raise ValueError('spaces within the items of a list would be lost')
+        return DictAction._parse_iterable(text)
 
     def __call__(self, parser: ArgumentParser, namespace: Namespace, values: list, *args) -> None:
         """Parse the values of the option."""
         try:
             super().__call__(parser, namespace, values, *args)
-        except (ValueError, AssertionError):
-            parser.error(f'{self.option_strings[0]} takes KEY=VALUE, got {" ".join(values)}')
+        except (ValueError, AssertionError) as error:
+            given = ' '.join(values)
+            parser.error(f'{self.option_strings[0]} takes KEY=VALUE, got {given}: {error}')
 
 
 def add_common_arguments(parser: ArgumentParser) -> None:
@@ -37,7 +52,9 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     Args:
         parser (ArgumentParser): The tool's parser.
     """
-    parser.add_argument('--work-dir', help='folder for logs, checkpoints and results')
+    parser.add_argument(
+        '--work-dir', type=os.path.expanduser, help='folder for logs, checkpoints and results'
+    )
     parser.add_argument('--amp', action='store_true', help='compute in automatic mixed precision')
     parser.add_argument(
         '--channels-last',
@@ -73,7 +90,7 @@ def add_config_options(parser: ArgumentParser) -> None:
         default={},
         metavar='KEY=VALUE',
         help='entries to change in the config, such as model.backbone.depth=18 or key="[a,b]"; '
-        'no white space within a value',
+        'no spaces within the items of a list',
     )
 
 
@@ -124,6 +141,14 @@ def load_config(path: str) -> Config:
     return cfg
 
 
+def change(cfg: Config, options: dict) -> None:
+    """Change entries of a config, or exit with an error where that has no place for them."""
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+        raise SystemExit(f'--cfg-options do not fit {cfg.filename}: {error}') from error
+
+
 def read_config(args: Namespace) -> Config:
     """Read a config file and apply the common options.
 
@@ -147,10 +172,7 @@ def read_config(args: Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
-    try:
-        cfg.merge_from_dict(args.cfg_options)
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-        raise SystemExit(f'--cfg-options do not fit {args.config}: {error}') from error
+    change(cfg, args.cfg_options)
     set_loader_options(cfg, args.no_pin_memory, args.no_persistent_workers)
     if args.channels_last:
         add_hook(cfg, 'channels_last', 'mmdia.ChannelsLastHook')

@@ -68,10 +68,8 @@ def check_intervals(cfg: Config) -> None:
             what says when to begin may be 0.
 
     Raises:
-        SystemExit: If one is not, or there is no ``train_cfg``.
+        SystemExit: If one is not.
     """
-    if cfg.get('train_cfg') is None:
-        raise SystemExit(f'{cfg.filename} has no train_cfg, which says how long to train')
     for place, value, allowed in counts(cfg):
         if not is_allowed(value, allowed):
             raise SystemExit(f'{place} must be {allowed}, got {value!r}')

@@ -2,11 +2,12 @@
 
 import logging
 import reprlib
+import shlex
 from itertools import chain
 from typing import Any, Dict, List, Tuple
 
 from mmengine.config import Config
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.logging import print_log
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
@@ -56,6 +57,11 @@ def make_resumable(cfg: Config) -> None:
         cfg.train_dataloader.persistent_workers = False
 
 
+def load_option(checkpoint: str) -> str:
+    """The option that starts a training from the weights of a checkpoint, for a shell."""
+    return f'--cfg-options {shlex.quote(f"load_from={checkpoint}")}'
+
+
 def check_state(checkpoint: str, name: str, state: Any) -> None:
     """Exit with an error unless an entry of a checkpoint is a dict of tensors."""
     if not isinstance(state, dict):
@@ -85,14 +91,13 @@ def read_resumable(checkpoint: str) -> List[Dict[str, Tensor]]:
         content = read_checkpoint(checkpoint)
     except (OSError, ValueError) as error:
         raise SystemExit(f'--resume: {error}') from error
-    content = content if isinstance(content, dict) else {}
     meta, weights = content.get('meta'), content.get('state_dict')
     wanted = {'optimizer', 'message_hub', 'epoch', 'iter'}
     is_run = isinstance(meta, dict) and isinstance(weights, dict)
     if not is_run or not wanted <= {*content, *meta}:
         raise SystemExit(
             f'{checkpoint} holds weights alone and cannot be resumed; '
-            f'to start from them: --cfg-options load_from={checkpoint}'
+            f'to start from them: {load_option(checkpoint)}'
         )
     for name in ('epoch', 'iter'):
         value = meta.get(name)
@@ -109,14 +114,25 @@ def read_resumable(checkpoint: str) -> List[Dict[str, Tensor]]:
     ]
 
 
-def resume_or_stop(runner: Runner, checkpoint: str) -> None:
+def resume_or_stop(runner: Runner, checkpoint: str, averaged: bool = False) -> None:
     """Make a runner resume, and stop where what it trains with is not what was trained with.
 
     Args:
         runner (Runner): The runner. When the optimizers, or anything else that a checkpoint
             brings back, do not fit it, it raises :class:`SystemExit`.
         checkpoint (str): What it is to resume.
+        averaged (bool): Whether that holds averages of the weights. Defaults to False.
+
+    Raises:
+        SystemExit: If it holds averages, and the run has no hook for them.
     """
+    if averaged and not any(isinstance(hook, EMAHook) for hook in runner.hooks):
+        # MMEngine saves the averages in the place of the weights.
+        raise SystemExit(
+            f'{checkpoint} holds averages of the weights, and the config has no EMAHook: add that '
+            'of the training, such as --cfg-options default_hooks.ema.type=EMAHook\n'
+            f'to start from the averages: {load_option(checkpoint)}'
+        )
     resume = runner.resume
 
     def resume_checkpoint(filename: str, *args, **kwargs) -> None:
@@ -128,7 +144,7 @@ def resume_or_stop(runner: Runner, checkpoint: str) -> None:
             raise SystemExit(
                 f'checkpoint {filename} cannot be resumed with this config, was it saved with '
                 f'another optimizer or paramwise_cfg? {type(error).__name__}: {error}\n'
-                f'to start from its weights: --cfg-options load_from={filename}'
+                f'to start from its weights: {load_option(filename)}'
             ) from error
         warn_of_replaced(configured, options(runner), filename)
 
@@ -219,8 +235,7 @@ def warn_of_replaced(configured: dict, resumed: dict, checkpoint: str) -> None:
         message = [
             f'{checkpoint} replaces options of the config:',
             *lines,
-            f'to use those of the config, start from its weights: '
-            f'--cfg-options load_from={checkpoint}',
+            f'to use those of the config, start from its weights: {load_option(checkpoint)}',
         ]
         print_log('\n'.join(message), logger='current', level=logging.WARNING)
 

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import tempfile
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,16 +63,6 @@ def latest_checkpoint(work_dir: str) -> Optional[str]:
         )
     print_log(f'no checkpoint in {work_dir}: starting from the beginning', logger='current')
     return None
-
-
-def check_work_dir(work_dir: str) -> None:
-    """Exit with an error unless files can be written into a folder."""
-    try:
-        Path(work_dir).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=work_dir):
-            pass
-    except OSError as error:
-        raise SystemExit(f'work dir {work_dir} cannot be written: {error}') from error
 
 
 @contextmanager

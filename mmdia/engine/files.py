@@ -1,6 +1,7 @@
 """Files that are replaced as a whole."""
 
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Union
@@ -59,6 +60,17 @@ class DurableBackend(LocalBackend):
     """Files on disk, each written with :func:`replace_file`."""
 
     def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
-        """Write a file, and the folders that it needs."""
-        Path(filepath).parent.mkdir(parents=True, exist_ok=True)
+        """Write a file, and the folders that it needs, unless the disk has no room for it.
+
+        Raises:
+            OSError: If it has none.
+        """
+        folder = Path(filepath).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        needed, free = len(obj), shutil.disk_usage(folder).free
+        if needed > free:
+            raise OSError(
+                f'no space left for {filepath}: it needs {needed / 2**20:.0f} MiB, '
+                f'{free / 2**20:.0f} MiB are free; nothing was written'
+            )
         replace_file(filepath, obj)

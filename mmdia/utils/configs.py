@@ -1,6 +1,5 @@
-"""Configs: which there are, what they are for, and what they replace."""
+"""Configs: which there are, and what they are for."""
 
-import re
 from pathlib import Path
 from typing import Dict, Mapping
 
@@ -8,18 +7,8 @@ from mmengine.config import Config
 
 # Where the package keeps its configs, installed or not.
 CONFIGS = Path(__file__).parents[1] / '.mim' / 'configs'
-# What the types of other libraries stand for, which is lost where a config replaces them.
-REPLACED = dict(
-    ResNet_CIFAR=('small_stem',),
-    ResNetV1c=('deep_stem',),
-    ResNetV1d=('deep_stem', 'avg_down'),
-    ResNeXt=('groups',),
-    SEResNet=('interaction',),
-    SEResNeXt=('groups', 'interaction'),
-)
 # Whose models the tools know. Those of MMRotate are detectors of MMDetection.
 LIBRARIES = ('mmpretrain', 'mmdet', 'mmrotate', 'mmseg')
-OUR_RESNETS = ('mmdia.ResNet', 'mmdia.DIAResNet', 'mmdia.DLAResNet', 'mmdia.RLAResNet')
 
 
 def named_configs() -> Dict[str, Path]:
@@ -59,24 +48,3 @@ def is_segmentation(cfg: Config) -> bool:
 def scope_of(cfg: Config) -> str:
     """The default scope of a config, or that of the library whose classes it gives."""
     return cfg.get('default_scope') or library_of(cfg)
-
-
-def check_replaced(cfg: Config) -> None:
-    """Check that a backbone of ours is the same network as the one that it replaces.
-
-    Raises:
-        ValueError: If what was said by the type that it replaces is said nowhere.
-    """
-    backbone = part_of(part_of(cfg, 'model'), 'backbone')
-    kind, text = backbone.get('type'), cfg.text or ''
-    if kind not in OUR_RESNETS or re.search(r'_delete_=True,\s*type=.mmdia\.', text):
-        return
-    known = {*backbone, *(() if kind == 'mmdia.ResNet' else ('interaction',))}
-    # The text of a config has that of all from which it inherits.
-    for name in re.findall(r'backbone=dict\(\s*type=[\'"](?:mm\w+\.)?(\w+)[\'"]', text):
-        missing = [argument for argument in REPLACED.get(name, ()) if argument not in known]
-        if missing:
-            raise ValueError(
-                f"{kind} in the place of {name} is another network: write type='mmdia.{name}' "
-                f'for the backbone, or say its {" and ".join(missing)}'
-            )

@@ -1,6 +1,7 @@
 """The options of the tools, by their effect on a config."""
 
 import inspect
+import re
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
@@ -8,8 +9,10 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from mmdia.cli.analysis import add_out_argument
 from mmdia.cli.command_line import add_common_arguments, read_config, spare_files
 
+ROOT = Path(__file__).parents[2]
 CONFIG = """
 default_scope = '{scope}'
 train_dataloader = dict(batch_size=2, num_workers=2)
@@ -119,6 +122,29 @@ def test_options_without_values(option, capsys):
     assert '--cfg-options takes KEY=VALUE, got' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ('given', 'value'),
+    (
+        ('/my runs/epoch_1.pth', '/my runs/epoch_1.pth'),
+        ('"/my runs (old)/epoch_1.pth"', '/my runs (old)/epoch_1.pth'),
+        ('two  spaces', 'two  spaces'),
+        (' 18 ', 18),
+        ('a=b c', 'a=b c'),
+        ('1, 2', [1, 2]),
+        ('( [ 1 , true ], "a" )', ([1, True], 'a')),
+    ),
+)
+def test_spaces_in_values(read, given, value):
+    assert read('--cfg-options', f'a.b={given}').a.b == value
+
+
+@pytest.mark.parametrize('given', ('[my runs, b]', 'my runs,b', '[(a, my runs)]', '[a] [b]'))
+def test_spaces_that_would_be_lost(read, given, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        read('--cfg-options', f'a={given}')
+    assert f'got a={given}: spaces within the items of a list' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('option', ('default_scope.depth=1', 'train_dataloader.batch_size.a=1'))
 def test_options_that_do_not_fit(read, option):
     with pytest.raises(SystemExit, match=r'--cfg-options do not fit .*my_config\.py: '):
@@ -192,3 +218,19 @@ def test_dumps_of_other_kinds(kind, tmp_path):
         assert dump(tmp_path / f'my.{kind}', tmp_path / 'run') == (f'my.{kind}', None)
         assert dump(tmp_path / f'my.{kind}', tmp_path) == (f'my_dump.{kind}', 'my')
     assert (tmp_path / f'my.{kind}').read_text() == content
+
+
+def test_home_folder_in_options(read, monkeypatch, tmp_path):
+    """Shells leave the ``~`` of ``--out=~/x`` as it is."""
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert read('--work-dir=~/run').work_dir == str(tmp_path / 'run')
+    parser = ArgumentParser()
+    add_out_argument(parser, 'a.png')
+    assert parser.parse_args(['--out=~/b.png']).out == tmp_path / 'b.png'
+
+
+def test_path_options_of_tools_know_the_home_folder():
+    option = re.compile(r"'(--[\w-]+)',[^()]*?type=Path\b")
+    tools = ROOT / 'tools'
+    found = {path.name: option.findall(path.read_text()) for path in tools.rglob('*.py')}
+    assert {name for name, options in found.items() if options} <= {'reproduce.py'}

@@ -67,8 +67,3 @@ def test_other_counts(place, value, entries):
 def test_usual_configs():
     check_intervals(config())
     check_intervals(config(default_hooks=dict(checkpoint=dict(interval=-1), logger=dict())))
-
-
-def test_nothing_to_train():
-    with pytest.raises(SystemExit, match='has no train_cfg'):
-        check_intervals(Config(dict(train_cfg=None), filename='my.py', cfg_text=' '))

@@ -64,3 +64,54 @@ def test_silent_change_of_the_network_is_refused(base, tmp_path):
         "_delete_=True, type='mmdia.ResNet', depth=18",
     ):
         assert isinstance(load(backbone), Config)
+
+
+OTHERS = "backbone=dict(type='ResNetV1c', depth=50)"
+DELETED = "_base_ = './base.py'\nmodel = dict(backbone=dict({}))\n"
+LAZY = """
+from mmengine.config import read_base
+with read_base():
+    from .{base} import *
+from mmdia.models import {ours}
+model.update(dict(backbone=dict(type={ours})))
+"""
+SAME = {
+    'deleted, last': DELETED.format("type='mmdia.DIAResNet', depth=50, _delete_=True"),
+    'deleted, between': DELETED.format("type='mmdia.DIAResNet', _delete_=True, depth=50"),
+    'deleted, in front': DELETED.format("_delete_ = True, depth=50, type='mmdia.DIAResNet'"),
+    'deleted, a dict': "_base_ = './base.py'\nmodel = dict(backbone={'_delete_': True, "
+    "'type': 'mmdia.DIAResNet'})\n",
+    'deleted, the model': "_base_ = './base.py'\n"
+    "model = dict(_delete_=True, backbone=dict(type='mmdia.DIAResNet', depth=50))\n",
+    'of a teacher': f"model = dict(teacher=dict({OTHERS}), backbone=dict(type='mmdia.DIAResNet'))",
+    'a comment': f"# {OTHERS}\nmodel = dict(backbone=dict(type='mmdia.DIAResNet'))",
+    'classes, the same': LAZY.format(base='classes', ours='ResNetV1d'),
+    'classes, anew': LAZY.format(base='classes', ours='DIAResNet')
+    + 'model.backbone = dict(type=DIAResNet)',
+}
+OTHER = {
+    'names': DELETED.format("type='mmdia.DIAResNet'"),
+    'names, deleted elsewhere': DELETED.format("type='mmdia.DIAResNet'")
+    + "optim_wrapper = dict(_delete_=True, type='OptimWrapper')",
+    'classes': LAZY.format(base='classes', ours='DIAResNet'),
+    'classes, two files back': LAZY.format(base='between', ours='DIAResNet'),
+}
+
+
+@pytest.mark.parametrize('kind', (*SAME, *OTHER))
+def test_ways_to_replace_a_backbone(kind, tmp_path):
+    (tmp_path / 'base.py').write_text(f'model = dict({OTHERS})\noptim_wrapper = dict()\n')
+    (tmp_path / 'classes.py').write_text(
+        'from mmpretrain.models import ImageClassifier, ResNetV1d\n'
+        'model = dict(type=ImageClassifier, backbone=dict(type=ResNetV1d, depth=50))\n'
+    )
+    (tmp_path / 'between.py').write_text(
+        'from mmengine.config import read_base\nwith read_base():\n    from .classes import *\n'
+    )
+    path = tmp_path / 'config.py'
+    path.write_text({**SAME, **OTHER}[kind])
+    if kind in SAME:
+        assert load_config(str(path)).model.backbone.type
+    else:
+        with pytest.raises(SystemExit, match=r'mmdia\.DIAResNet in the place of ResNetV1[cd] is'):
+            load_config(str(path))

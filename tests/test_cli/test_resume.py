@@ -1,16 +1,19 @@
 """Which runs can be resumed, and from what."""
 
+import shlex
+from argparse import ArgumentParser
 from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.optim import ConstantLR, OptimWrapper, OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop
 
 from mmdia.checkpoints import load_safely
-from mmdia.cli.resume import make_resumable, options, read_resumable
+from mmdia.cli.command_line import add_config_options
+from mmdia.cli.resume import make_resumable, options, read_resumable, resume_or_stop
 from mmdia.cli.weights import check_weights, load_or_stop
 from mmdia.engine import InterruptionHook
 
@@ -203,3 +206,28 @@ def test_options_of_several_optimizers(tmp_path):
     assert found[0, 'SGD.momentum'] == found[1, 'SGD.momentum'] == [0.5]
     assert found[1, 'ConstantLR.end'] == 3 and (0, 'SGD.lr') not in found
     assert found == options(build(0.1)) != options(build(0.2))
+
+
+def test_advice_can_be_pasted(tmp_path):
+    (tmp_path / 'my runs').mkdir()
+    path = str(tmp_path / 'my runs' / "it's (1).pth")
+    torch.save(dict(state_dict={'a': torch.zeros(2)}), path)
+    with pytest.raises(SystemExit) as stop:
+        read_resumable(path)
+    parser = ArgumentParser()
+    add_config_options(parser)
+    advice = str(stop.value).partition('to start from them: ')[2]
+    assert parser.parse_args(shlex.split(advice)).cfg_options == dict(load_from=path)
+
+
+@pytest.mark.parametrize('averaged', (False, True))
+@pytest.mark.parametrize('hooks', ([], [InterruptionHook()], [InterruptionHook(), EMAHook()]))
+def test_averages_need_their_hook(averaged, hooks):
+    """Without it, the averages would be trained in the place of the weights."""
+    runner = SimpleNamespace(resume=None, hooks=hooks)
+    if averaged and len(hooks) < 2:
+        with pytest.raises(SystemExit, match=r'a\.pth holds averages .* .*ema\.type=EMAHook\n'):
+            resume_or_stop(runner, 'a.pth', averaged)
+    else:
+        resume_or_stop(runner, 'a.pth', averaged)
+        assert runner._load_from == 'a.pth' and runner._resume

@@ -9,7 +9,8 @@ from multiprocessing import get_context
 import pytest
 import torch
 
-from mmdia.cli.work_dir import check_work_dir, latest_checkpoint, lock_work_dir
+from mmdia.cli.outputs import check_folder
+from mmdia.cli.work_dir import latest_checkpoint, lock_work_dir
 
 FORK = get_context('fork')
 
@@ -74,7 +75,7 @@ def test_one_training_a_work_dir(tmp_path):
 
 def check_often(work_dir):
     for _ in range(500):
-        check_work_dir(work_dir)
+        check_folder('work dir', work_dir)
 
 
 def test_many_processes_check_one_work_dir(tmp_path):
@@ -90,7 +91,7 @@ def test_many_processes_check_one_work_dir(tmp_path):
 def test_file_as_work_dir(tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(SystemExit, match=r'work dir .*file cannot be written: .*exists'):
-        check_work_dir(str(tmp_path / 'file'))
+        check_folder('work dir', str(tmp_path / 'file'))
     assert latest_checkpoint(str(tmp_path / 'file')) is None
 
 

@@ -5,13 +5,14 @@ import os
 import shutil
 import time
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from mmdia.cli.work_dir import is_intact, latest_checkpoint
 from mmdia.engine import DurableCheckpointHook
-from mmdia.engine.files import BACKEND, remove_parts, replace_file
+from mmdia.engine.files import BACKEND, DurableBackend, remove_parts, replace_file
 
 from ..toy_training import ToyTraining
 
@@ -157,6 +158,19 @@ def test_parts_of_others_are_left_alone(tmp_path):
     (tmp_path / 'epoch_1.pth.mmdia-part').touch()
     remove_parts(tmp_path)
     assert sorted(os.listdir(tmp_path)) == ['download.part', 'folder.mmdia-part']
+
+
+def test_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
+    """The disk that counts is that of the checkpoints, which may not be that of the work dir."""
+    rooms = {tmp_path / 'work': 2**30, tmp_path / 'scratch' / 'run': 7 * 2**20}
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: SimpleNamespace(free=rooms[path]))
+    backend = DurableBackend()
+    for folder in rooms:
+        backend.put(bytes(7 * 2**20), folder / 'a.pth')
+    backend.put(bytes(8 * 2**20), tmp_path / 'work' / 'a.pth')
+    with pytest.raises(OSError, match=r'for .*scratch/run/a\.pth: it needs 8 MiB, 7 MiB are free'):
+        backend.put(bytes(8 * 2**20), tmp_path / 'scratch' / 'run' / 'a.pth')
+    assert [len(path.read_bytes()) >> 20 for path in sorted(tmp_path.rglob('*.*'))] == [7, 8]
 
 
 def test_files_of_systems_that_open_no_folders(tmp_path, monkeypatch):

@@ -16,8 +16,9 @@ from mmengine.config import Config
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch.utils.data import DataLoader, Dataset
 
+from mmdia.cli.outputs import check_folder
 from mmdia.cli.resume import make_resumable
-from mmdia.cli.work_dir import check_work_dir, is_intact, latest_checkpoint
+from mmdia.cli.work_dir import is_intact, latest_checkpoint
 from mmdia.engine import InterruptionHook, ResumableIterTrainLoop, ResumableTrainLoop
 from mmdia.engine.hooks import interruption
 
@@ -217,25 +218,9 @@ def test_best_checkpoint_is_not_the_latest(tmp_path):
 def test_work_dir_that_cannot_be_written(tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(SystemExit, match=r'work dir .*file/run cannot be written: '):
-        check_work_dir(str(tmp_path / 'file' / 'run'))
-    check_work_dir(str(tmp_path / 'new' / 'run'))
+        check_folder('work dir', tmp_path / 'file' / 'run')
+    check_folder('work dir', tmp_path / 'new' / 'run')
     assert not list((tmp_path / 'new' / 'run').iterdir())
-
-
-def test_full_disk_writes_nothing(tmp_path, monkeypatch):
-    class Runner:
-        work_dir = str(tmp_path)
-        train_loop = None
-
-    class Usage:
-        free = 7 * 2**20
-
-    monkeypatch.setattr(interruption.shutil, 'disk_usage', lambda path: Usage)
-    hook = InterruptionHook()
-    small, large = (dict(state_dict=dict(a=torch.zeros(n, 2**18))) for n in (7, 8))
-    hook.before_save_checkpoint(Runner, small)
-    with pytest.raises(OSError, match=r'no space left for a checkpoint of 8 MiB .* 7 MiB are free'):
-        hook.before_save_checkpoint(Runner, large)
 
 
 @pytest.mark.parametrize(

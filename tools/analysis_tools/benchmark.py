@@ -15,15 +15,18 @@ from typing import Dict, List, NamedTuple, Optional
 import torch
 from benchmark_report import HEADER, csv_rows, describe, save, summary, table_line
 from measurement import Pair, Setting, compare, keep_freed_memory
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.fileio import load
 from mmengine.hub import get_config
 from operator_times import profile_pair
 
 import mmdia  # noqa: F401  (opens the configs of mmdia and finds its models)
+from mmdia.cli.command_line import ConfigOptions
+from mmdia.cli.outputs import user_path
 from mmdia.cli.plain import plain_class
 from mmdia.models import ResidualBackbone
 from mmdia.registry import MODELS
+from mmdia.utils.validation import registered_type
 
 TABLE = Path(__file__).with_suffix('.yml')
 
@@ -54,7 +57,7 @@ def read_case(name: str, cfg: Config, **kwargs) -> Case:
     backbone = dict((cfg.get('model') or {}).get('backbone') or {})
     if 'type' not in backbone:
         raise SystemExit(f'{name} has no model.backbone with a type')
-    if '.' not in backbone['type']:
+    if isinstance(backbone['type'], str) and '.' not in backbone['type']:
         backbone['type'] = f'{cfg.get("default_scope", "mmdia")}.{backbone["type"]}'
     backbone.pop('init_cfg', None)
     return Case(name, backbone, **kwargs)
@@ -86,8 +89,8 @@ def find_cases(args: Namespace) -> List[Case]:
 def build_pair(case: Case) -> Pair:
     """Build the network of a case, and the plain one: the same without its interaction."""
     arguments = dict(case.backbone)
-    cls = MODELS.get(arguments.pop('type'))
-    if cls is None or not issubclass(cls, ResidualBackbone):
+    cls = registered_type(MODELS, arguments.pop('type'))
+    if not isinstance(cls, type) or not issubclass(cls, ResidualBackbone):
         raise SystemExit(f'{case.name}: {case.backbone["type"]} is not a backbone of mmdia')
     try:
         return cls(**arguments), plain_class(cls)(**arguments)
@@ -125,7 +128,7 @@ def parse_args() -> Namespace:
     parser.add_argument(
         '--backbone',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         default={},
         metavar='KEY=VALUE',
         help='a network without a config, such as type=mmdia.ResNet depth=18 '
@@ -158,7 +161,9 @@ def parse_args() -> Namespace:
         action='store_true',
         help='print by which operators a network takes longer, in place of the comparison',
     )
-    parser.add_argument('--out', type=Path, default=Path('work_dirs', 'benchmark'), help='folder')
+    parser.add_argument(
+        '--out', type=user_path, default=Path('work_dirs', 'benchmark'), help='folder'
+    )
     args = parser.parse_args()
     for name in ('batch_size', 'image_size', 'threads', 'rounds'):
         value = getattr(args, name)

@@ -2,12 +2,12 @@
 
 import csv
 from argparse import Namespace
-from pathlib import Path
 from typing import List
 
 from matplotlib.figure import Figure
 
 from mmdia.cli.comparison import comparison_parser, parse_comparison
+from mmdia.cli.outputs import user_path
 from mmdia.results.models import Model, comparison_table, read_models, read_sources
 
 
@@ -18,8 +18,8 @@ def parse_args() -> Namespace:
     parser.add_argument(
         '--also', nargs='+', default=[], metavar='METRIC', help='further metrics to show'
     )
-    parser.add_argument('--csv', type=Path, help='file for the table')
-    parser.add_argument('--plot', type=Path, help='file for a plot: .png, .pdf or .svg')
+    parser.add_argument('--csv', type=user_path, help='file for the table')
+    parser.add_argument('--plot', type=user_path, help='file for a plot: .png, .pdf or .svg')
     args = parse_comparison(parser, ('csv', 'plot'))
     if args.plot and args.plot.suffix not in ('.png', '.pdf', '.svg'):
         parser.error(f'--plot must end in .png, .pdf or .svg, got {args.plot}')

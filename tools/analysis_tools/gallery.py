@@ -13,6 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmdia.cli.outputs import user_path
 from mmdia.datasets import DigitsDataset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,11 +43,14 @@ def parse_args() -> Namespace:
     """Read the command line."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        '--work-dir', type=Path, default=Path('work_dirs', 'gallery'), help='folder of the networks'
+        '--work-dir',
+        type=user_path,
+        default=Path('work_dirs', 'gallery'),
+        help='folder of the networks',
     )
     parser.add_argument(
         '--out-dir',
-        type=Path,
+        type=user_path,
         default=Path('docs', 'analysis'),
         help='folder of the pictures (default docs/analysis)',
     )

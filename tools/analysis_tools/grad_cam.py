@@ -8,6 +8,7 @@ from typing import Dict, Optional, Sequence, Tuple
 import mmcv
 import numpy as np
 import torch
+from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import Compose
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from mmdia.cli.analysis import (
     check_arguments,
     read_subjects,
 )
+from mmdia.cli.outputs import user_path
 from mmdia.visualization import BlockMaps, Recorder, grad_cam, plot_grad_cam
 from mmdia.visualization.style import save_figure
 
@@ -45,7 +47,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
     )
     parser.add_argument(
         '--normalize-by',
-        type=Path,
+        type=user_path,
         metavar='CURVE.csv',
         help='numbers of `attention.py curve` for the same labels: normalise the gates of blocks '
         'by their means and standard deviations',
@@ -62,7 +64,8 @@ def preprocess(subject: Subject, path: str) -> Tuple[np.ndarray, Tensor]:
     pipeline = list((loader.get('dataset') or {}).get('pipeline') or ())
     if not pipeline:
         raise SystemExit(f'{subject.label} has no pipeline in its test_dataloader')
-    if pipeline[0]['type'] not in ('LoadImageFromFile', 'mmcv.LoadImageFromFile'):
+    kinds = (LoadImageFromFile, 'LoadImageFromFile', 'mmcv.LoadImageFromFile')
+    if pipeline[0]['type'] not in kinds:
         pipeline = [dict(type='LoadImageFromFile'), *pipeline]  # of data sets without files
     try:
         sample = Compose(pipeline)(dict(img_path=path))

@@ -24,7 +24,8 @@ from mmdia.cli.command_line import (
 )
 from mmdia.cli.data_check import check_data
 from mmdia.cli.precision import train_in_amp
-from mmdia.utils.configs import is_detection
+from mmdia.utils.configs import is_detection, part_of, scope_of
+from mmdia.utils.validation import registered_type
 
 
 def source_dataset(cfg: Config) -> ConfigDict:
@@ -42,8 +43,10 @@ def source_dataset(cfg: Config) -> ConfigDict:
 def describe_classes(source: ConfigDict) -> dict:
     """The names of a dataset's classes, and what else is known of it."""
     init_default_scope('mmdet')
-    kind = source.type if '.' in source.type else f'mmdet.{source.type}'
-    dataset = DATASETS.get(kind)
+    kind = source.type
+    if isinstance(kind, str) and '.' not in kind:
+        kind = f'mmdet.{kind}'
+    dataset = registered_type(DATASETS, kind)
     if dataset is None:
         raise SystemExit(f'no dataset of type {source.type} is registered')
     return dataset._load_metainfo(source.get('metainfo'))
@@ -122,10 +125,12 @@ def pipelines(with_mask: bool, size: int) -> Dict[str, List[dict]]:
 def set_data(cfg: Config, args: Namespace) -> None:
     """Train and evaluate on the chosen images."""
     source = source_dataset(cfg)
+    if not part_of(part_of(cfg, 'model'), 'backbone'):
+        raise SystemExit(f'{cfg.filename} has no model.backbone')
     root = Path(source.get('data_root') or '')
     folder = root / (source.get('data_prefix') or {}).get('img', '')
     metainfo = describe_classes(source)
-    with_mask = 'mask_head' in cfg.model or 'mask_head' in cfg.model.get('roi_head', {})
+    with_mask = 'mask_head' in cfg.model or 'mask_head' in part_of(cfg.model, 'roi_head')
     content = choose_images(
         root / source.ann_file, folder, args.images, metainfo['classes'], with_mask
     )
@@ -178,7 +183,8 @@ def set_schedule(cfg: Config, args: Namespace) -> None:
         dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=warmup),
         dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=args.iterations),
     ]
-    hooks = cfg.setdefault('default_hooks', {})
+    cfg.default_hooks = part_of(cfg, 'default_hooks')
+    hooks = cfg.default_hooks
     hooks.logger = dict(type='LoggerHook', interval=10)
     # As often as an evaluation may stop the training.
     hooks.checkpoint = dict(
@@ -260,6 +266,7 @@ def main() -> None:
     cfg = read_config(args)
     if not is_detection(cfg):
         raise SystemExit(f'{args.config} is not a config of MMDetection')
+    cfg.default_scope = scope_of(cfg)  # for what is named below
     set_data(cfg, args)
     set_schedule(cfg, args)
     set_backbone(cfg, args.pretrained)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Dict, List, Sequence
 
 from mmdia.cli.comparison import comparison_parser, parse_comparison
+from mmdia.cli.outputs import user_path
 from mmdia.results.models import Model, read_models, read_sources
 from mmdia.results.report import MIME, main_metrics, render
 
@@ -16,10 +17,12 @@ from mmdia.results.report import MIME, main_metrics, render
 def parse_args() -> Namespace:
     """Read the command line."""
     parser = comparison_parser(__doc__)
-    parser.add_argument('--pictures', nargs='+', type=Path, default=[], help='further pictures')
+    parser.add_argument(
+        '--pictures', nargs='+', type=user_path, default=[], help='further pictures'
+    )
     parser.add_argument('--title', default='Runs', help='title of the page (default Runs)')
     parser.add_argument(
-        '--out', type=Path, default=Path('report.html'), help='the page (default report.html)'
+        '--out', type=user_path, default=Path('report.html'), help='the page (default report.html)'
     )
     return parse_comparison(parser, ('out',))
 

@@ -23,6 +23,7 @@ from torch.export import ExportedProgram
 
 from mmdia.cli.analysis import FRESH, read_model
 from mmdia.cli.command_line import add_config_options, add_trust_argument, protect
+from mmdia.cli.outputs import user_path
 from mmdia.cli.plain import plain_class
 from mmdia.engine.files import replace_file
 from mmdia.models import ResidualBackbone
@@ -72,7 +73,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
     parser.add_argument('--format', choices=list(SUFFIXES), default='onnx', help='(default onnx)')
     parser.add_argument(
         '--out',
-        type=Path,
+        type=user_path,
         help='file to write, .onnx or .pt2; by default work_dirs/export/CONFIG.onnx or .pt2',
     )
     parser.add_argument(

@@ -1,7 +1,6 @@
 """Reading and writing of checkpoint files."""
 
 import io
-import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterator
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mmdia.checkpoints.loader import weights_in
+from mmdia.engine.files import replace_file
 
 KEPT_META = ('epoch', 'classes', 'CLASSES', 'dataset_meta')
 
@@ -66,9 +66,4 @@ def write_file(path: Path, data: bytes) -> None:
             return
         raise FileExistsError(f'{path} exists with another content')
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    replace_file(path, data)

@@ -25,6 +25,7 @@ from torch import nn
 import mmdia  # noqa: F401  (finds its models)
 from mmdia.checkpoints.reader import is_trusted
 from mmdia.cli.command_line import add_trust_argument, load_config, protect
+from mmdia.cli.outputs import user_path
 from mmdia.models.utils import read_checkpoint
 from mmdia.version import __version__
 
@@ -39,7 +40,7 @@ def build_parser() -> ArgumentParser:
     """Describe the command line."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('source', metavar='IN', help='checkpoint file')
-    parser.add_argument('folder', metavar='OUT_FOLDER', type=Path, help='folder to write to')
+    parser.add_argument('folder', metavar='OUT_FOLDER', type=user_path, help='folder to write to')
     parser.add_argument('--config', help='its config, which names it; checked against the weights')
     parser.add_argument(
         '--ema',
@@ -49,7 +50,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         '--safetensors', action='store_true', help='write the weights as a .safetensors file too'
     )
-    parser.add_argument('--entry', metavar='FILE', type=Path, help='file for the entry')
+    parser.add_argument('--entry', metavar='FILE', type=user_path, help='file for the entry')
     add_trust_argument(parser)
     return parser
 

@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import shutil
 import signal
 import sys
 from functools import partial
@@ -65,17 +64,6 @@ def has_gradients(wrapper: BaseOptimWrapper) -> bool:
     return hasattr(wrapper, 'inner_count') and not wrapper.should_update()
 
 
-def state_size(value: Any) -> int:
-    """Bytes of all tensors within a checkpoint."""
-    if isinstance(value, torch.Tensor):
-        return value.numel() * value.element_size()
-    if isinstance(value, dict):
-        return sum(map(state_size, value.values()))
-    if isinstance(value, (list, tuple)):
-        return sum(map(state_size, value))
-    return 0
-
-
 def start_workers_apart(loader: DataLoader) -> None:
     """Make a data loader start its workers with :func:`start_worker_apart`."""
     start = loader.worker_init_fn
@@ -98,9 +86,6 @@ class InterruptionHook(Hook):
     With :class:`ResumableTrainLoop` and :class:`ResumableIterTrainLoop` a resumed
     run goes on as if it had not been interrupted; with other loops it repeats the
     epoch.
-
-    Every checkpoint is refused before it is written where the disk has no
-    room for it, so that none is cut short.
     """
 
     # After whatever else happens in an iteration: schedulers, averages, logs.
@@ -160,17 +145,11 @@ class InterruptionHook(Hook):
         raise SystemExit(128 + self._signal)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the position within the run, and check that there is room."""
+        """Add the position within the run."""
         if self._position is not None:
             checkpoint['position'] = self._position
         if isinstance(runner.train_loop, (ResumableTrainLoop, ResumableIterTrainLoop)):
             checkpoint['validated'] = runner.train_loop.is_validated(checkpoint['meta'])
-        needed, free = state_size(checkpoint), shutil.disk_usage(runner.work_dir).free
-        if is_main_process() and needed > free:
-            raise OSError(
-                f'no space left for a checkpoint of {needed / 2**20:.0f} MiB in {runner.work_dir}, '
-                f'{free / 2**20:.0f} MiB are free; nothing was written'
-            )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Continue in the middle of an epoch, or behind it."""
