@@ -77,6 +77,7 @@ class ToyTraining:
         )
         self.optimizer = dict(type='SGD', lr=0.01, momentum=0.9)
         self.schedule = None
+        self.seed = 3
         self.batch_size = 2
         self.validated = []
         self.interrupted_at = None
@@ -120,7 +121,7 @@ class ToyTraining:
                 dict(type='EMAHook'),
             ],
             log_processor=dict(by_epoch=self.by_epoch),
-            randomness=dict(seed=3),
+            randomness=dict(seed=self.seed),
             experiment_name=f'toy_{next(NUMBERS)}',
         )
         if latest is not None:

@@ -28,7 +28,7 @@ def replace_file(path: Union[str, Path], content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except OSError:
+    except (OSError, KeyboardInterrupt):
         part.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)

@@ -236,6 +236,21 @@ def test_checkpoints_in_a_folder_of_their_own(tmp_path):
     assert latest_checkpoint(str(training.work_dir)) == str(last.with_name('epoch_2.pth'))
 
 
+def test_resumed_run_takes_the_seed_of_its_checkpoint(tmp_path):
+    """Without one in the config, that of the first start has drawn the order of the samples."""
+    training = ToyTraining(tmp_path / 'parts')
+    training.seed = None
+    training.interrupt_at(4)
+    with pytest.raises(SystemExit, match='143'):
+        training.run()
+    content = torch.load(tmp_path / 'parts' / 'interrupted.pth', weights_only=False)
+    training.run()
+    whole = ToyTraining(tmp_path / 'whole')
+    whole.seed = content['meta']['seed']
+    whole.run()
+    assert weights(training) == weights(whole)
+
+
 def test_epoch_with_fewer_batches_begins_anew(tmp_path):
     training = ToyTraining(tmp_path)
     training.interrupt_at(2)

@@ -148,18 +148,6 @@ def test_resumed_run_ends_as_an_uninterrupted_one(
             assert_equal(found[part], expected[part], part)
 
 
-def test_resumed_run_takes_the_seed_of_its_checkpoint(train, tmp_path):
-    # Without a seed in the config: the order of the images is drawn with that of the first start.
-    text = CLASSIFICATION.replace('WORKERS', '0')
-    stopped = train(text, 'parts', stop_after=6)
-    assert stopped.returncode == 128 + signal.SIGTERM
-    seed = load(tmp_path / 'parts' / 'interrupted.pth')['meta']['seed']
-    assert train(text, 'parts', '--resume').returncode == 0
-    assert train(text + f'\nrandomness = dict(seed={seed})\n', 'whole').returncode == 0
-    expected, found = (load(tmp_path / name / 'epoch_3.pth') for name in ('whole', 'parts'))
-    assert_equal(found['state_dict'], expected['state_dict'])
-
-
 @pytest.mark.parametrize(
     'content', (dict(weight=WEIGHT), dict(state_dict=dict(weight=WEIGHT), meta={}))
 )
