@@ -202,7 +202,10 @@ def main() -> None:
     except OSError as error:
         raise SystemExit(f'--results: {error}') from error
     trainer = Trainer(runs, args.jobs, args.results)
-    trainer.train()
+    try:
+        trainer.train()
+    except KeyboardInterrupt:
+        raise SystemExit('stopped; the same command continues these runs') from None
     if trainer.failed:
         failed = '\n'.join(f'{run}: {run.work_dir / OUTPUT}' for run in trainer.failed)
         raise SystemExit(f'{len(trainer.failed)} of {len(runs)} runs failed:\n{failed}')

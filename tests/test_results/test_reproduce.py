@@ -105,6 +105,15 @@ def test_sigterm_stops_the_runs(monkeypatch):
     assert process.returncode == -signal.SIGTERM
 
 
+def test_ctrl_c_needs_no_traceback(tool, monkeypatch):
+    def interrupt(trainer):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reproduce.Trainer, 'train', interrupt)
+    with pytest.raises(SystemExit, match='the same command continues these runs'):
+        tool(RUN)
+
+
 def test_ctrl_c_reaches_the_runs_once(tmp_path, monkeypatch):
     """A terminal sends it to all processes of its group; at a second signal, runs save nothing."""
     run = Run(ROW, 0, Settings(), tmp_path)
