@@ -74,7 +74,7 @@ class LayerAttentionUnit(BaseModule):
             Tuple[Tensor, Tensor]: Query and key of shape (N, C) each.
         """
         with full_precision(pooled):
-            pooled = like_parameters(self, pooled)[:, None]
+            pooled = like_parameters(self.query, pooled)[:, None]
             return self.query(pooled)[:, 0], self.key(pooled)[:, 0]
 
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
