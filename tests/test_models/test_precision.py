@@ -66,3 +66,14 @@ def test_weights_that_are_no_parameters(dtype):
     assert not list(module.parameters())
     assert like_parameters(module, torch.ones(3)).dtype == dtype
     assert like_parameters(nn.ReLU(), torch.ones(3)).dtype == torch.float32
+
+
+@pytest.mark.parametrize('interaction', [i for i in INTERACTIONS if 'MRLA' in i or 'DLA' in i])
+def test_queries_beside_norms_of_another_dtype(interaction):
+    """As under FSDP with mixed precision, which leaves norms in single precision."""
+    unit = slim_resnet(interaction).layer1.interaction.attentions[0]
+    for conv in (unit.query, unit.key):
+        weight = conv.weight.detach().bfloat16()
+        del conv.weight
+        conv.weight = weight
+    assert {x.dtype for x in unit.query_and_key(torch.rand(2, 8))} == {torch.bfloat16}
