@@ -1,113 +1,22 @@
 """Train a detector on a handful of images until it knows them by heart.
 
 What one does first with a new backbone: a detector that cannot learn eight
-images will not learn a dataset. Takes any config of a detector on data in COCO's
-format, runs on a CPU, and reports the average precision on the same images.
+images will not learn a dataset. Takes any config of MMDetection, runs on a CPU,
+and reports the average precision on the same images.
 """
 
-import json
 import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Dict, List, Sequence, Set
+from typing import Dict, List
 
-import cv2
-import mmcv
-from mmengine.config import Config, ConfigDict
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmdia.cli.command_line import (
-    add_common_arguments,
-    build_runner,
-    read_config,
-)
-from mmdia.cli.data_check import check_data
+from mmdia.cli.command_line import add_common_arguments, build_runner, read_config
+from mmdia.cli.data_check import check_data, inner_configs
 from mmdia.cli.precision import train_in_amp
-from mmdia.utils.configs import is_detection, part_of, scope_of
-from mmdia.utils.validation import registered_type
-
-
-def source_dataset(cfg: Config) -> ConfigDict:
-    """The config of the dataset that the training images come from."""
-    if not cfg.get('train_dataloader'):
-        raise SystemExit(f'{cfg.filename} has no train_dataloader')
-    dataset = cfg.train_dataloader.dataset
-    while 'dataset' in dataset or 'datasets' in dataset:
-        dataset = dataset.dataset if 'dataset' in dataset else dataset.datasets[0]
-    if not dataset.get('ann_file'):
-        raise SystemExit(f'{cfg.filename}: the dataset {dataset.type} has no ann_file')
-    return dataset
-
-
-def describe_classes(source: ConfigDict) -> dict:
-    """The names of a dataset's classes, and what else is known of it."""
-    init_default_scope('mmdet')
-    kind = source.type
-    if isinstance(kind, str) and '.' not in kind:
-        kind = f'mmdet.{kind}'
-    dataset = registered_type(DATASETS, kind)
-    if dataset is None:
-        raise SystemExit(f'no dataset of type {source.type} is registered')
-    return dataset._load_metainfo(source.get('metainfo'))
-
-
-def is_usable(annotation: dict, categories: Set[int], with_mask: bool) -> bool:
-    """Whether MMDetection learns from an annotation."""
-    if annotation['category_id'] not in categories or not annotation.get('bbox'):
-        return False
-    *_, width, height = annotation['bbox']
-    outlined = annotation.get('segmentation') or not with_mask
-    left_out = annotation.get('iscrowd') or annotation.get('ignore')
-    return bool(min(width, height) >= 1 and annotation['area'] > 0 and outlined and not left_out)
-
-
-def is_readable(path: Path) -> bool:
-    """Whether a file is an image."""
-    try:
-        return path.is_file() and mmcv.imread(str(path)) is not None
-    except cv2.error:  # an empty file
-        return False
-
-
-def choose_images(
-    ann_file: Path, folder: Path, count: int, classes: Sequence[str], with_mask: bool
-) -> dict:
-    """The part of an annotation file that belongs to its first images with objects.
-
-    Args:
-        ann_file (Path): Annotations in COCO's format.
-        folder (Path): Folder of the images.
-        count (int): Number of images.
-        classes (Sequence[str]): The classes that count.
-        with_mask (bool): Whether only objects with masks count.
-
-    Returns:
-        dict: Annotations in COCO's format.
-    """
-    try:
-        content = json.loads(ann_file.read_text(encoding='utf-8'))
-        categories = {c['id'] for c in content['categories'] if c['name'] in classes}
-        annotations = [a for a in content['annotations'] if is_usable(a, categories, with_mask)]
-        with_objects = {a['image_id'] for a in annotations}
-        images = [image for image in content['images'] if image['id'] in with_objects][:count]
-        paths = [folder / image['file_name'] for image in images]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SystemExit(
-            f'{ann_file} is not an annotation file in COCO format: {error!r}'
-        ) from error
-    if len(images) < count:
-        objects = 'masks' if with_mask else 'boxes'
-        raise SystemExit(
-            f"{ann_file} has {objects} of the config's classes in {len(images)} images, "
-            f'not in {count}'
-        )
-    for path in paths:
-        if not is_readable(path):
-            raise SystemExit(f'image {path} cannot be read')
-    chosen = {image['id'] for image in images}
-    annotations = [a for a in annotations if a['image_id'] in chosen]
-    return dict(content, images=images, annotations=annotations)
+from mmdia.utils.configs import library_of, part_of, scope_of
 
 
 def pipelines(with_mask: bool, size: int) -> Dict[str, List[dict]]:
@@ -115,7 +24,8 @@ def pipelines(with_mask: bool, size: int) -> Dict[str, List[dict]]:
     load = dict(type='LoadImageFromFile')
     annotate = dict(type='LoadAnnotations', with_bbox=True, with_mask=with_mask)
     resize = dict(type='Resize', scale=(size, size), keep_ratio=True)
-    keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
+    # CocoMetric takes the annotations from here.
+    keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'instances')
     return dict(
         train=[load, annotate, resize, dict(type='PackDetInputs')],
         test=[load, resize, annotate, dict(type='PackDetInputs', meta_keys=keys)],
@@ -123,44 +33,31 @@ def pipelines(with_mask: bool, size: int) -> Dict[str, List[dict]]:
 
 
 def set_data(cfg: Config, args: Namespace) -> None:
-    """Train and evaluate on the chosen images."""
-    source = source_dataset(cfg)
+    """Train and evaluate on the first images of the training that have boxes."""
+    dataset = part_of(part_of(cfg, 'train_dataloader'), 'dataset')
+    if not dataset:
+        raise SystemExit(f'{cfg.filename} has no train_dataloader.dataset')
     if not part_of(part_of(cfg, 'model'), 'backbone'):
         raise SystemExit(f'{cfg.filename} has no model.backbone')
-    root = Path(source.get('data_root') or '')
-    folder = root / (source.get('data_prefix') or {}).get('img', '')
-    metainfo = describe_classes(source)
+    _, dataset = next(inner_configs(dataset, 'train_dataloader.dataset'))
+    dataset.filter_cfg = dict(dataset.get('filter_cfg') or {}, filter_empty_gt=True)
+    dataset.indices = args.images
     with_mask = 'mask_head' in cfg.model or 'mask_head' in part_of(cfg.model, 'roi_head')
-    content = choose_images(
-        root / source.ann_file, folder, args.images, metainfo['classes'], with_mask
-    )
-    ann_file = Path(cfg.work_dir).resolve() / 'overfit.json'
-    if ann_file == (root / source.ann_file).resolve():
-        raise SystemExit(f'--work-dir {cfg.work_dir} holds the annotations of the config itself')
-    ann_file.parent.mkdir(parents=True, exist_ok=True)
-    ann_file.write_text(json.dumps(content), encoding='utf-8')
-
     pipeline = pipelines(with_mask, args.size)
-    dataset = dict(
-        type='CocoDataset',
-        ann_file=str(ann_file),
-        data_prefix=dict(img=str(folder.resolve())),
-        metainfo=metainfo,
-    )
     cfg.train_dataloader = dict(
         batch_size=min(args.batch_size, args.images),
         num_workers=0,
         sampler=dict(type='InfiniteSampler'),
-        dataset=dict(**dataset, pipeline=pipeline['train']),
+        dataset=dict(dataset, pipeline=pipeline['train']),
     )
     cfg.val_dataloader = dict(
         batch_size=1,
         num_workers=0,
         sampler=dict(type='DefaultSampler', shuffle=False),
-        dataset=dict(**dataset, test_mode=True, pipeline=pipeline['test']),
+        dataset=dict(dataset, pipeline=pipeline['test']),
     )
     metrics = ['bbox', 'segm'] if with_mask else ['bbox']
-    cfg.val_evaluator = dict(type='CocoMetric', ann_file=str(ann_file), metric=metrics)
+    cfg.val_evaluator = dict(type='CocoMetric', metric=metrics)
     cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
 
 
@@ -218,7 +115,7 @@ def set_backbone(cfg: Config, pretrained: bool) -> None:
         backbone.norm_cfg.requires_grad = True
 
 
-def report(runner: Runner, args: Namespace, seconds: float) -> str:
+def report(runner: Runner, seconds: float) -> str:
     """One line about how the training went."""
     metrics = runner.val_loop.run()
     losses = runner.message_hub.get_scalar('train/loss').data[0]
@@ -230,7 +127,8 @@ def report(runner: Runner, args: Namespace, seconds: float) -> str:
         if f'coco/{name}_mAP' in metrics
     )
     return (
-        f'{args.images} images, {runner.iter} iterations, {seconds:.0f} s: '
+        f'{len(runner.train_dataloader.dataset)} images, {runner.iter} iterations, '
+        f'{seconds:.0f} s: '
         f'loss {before:.2f} -> {after:.2f}, {found or "no detections"}'
     )
 
@@ -264,7 +162,7 @@ def main() -> None:
     # Apart from the real training, which would continue from these checkpoints.
     args.work_dir = args.work_dir or str(Path('work_dirs', 'overfit', Path(args.config).stem))
     cfg = read_config(args)
-    if not is_detection(cfg):
+    if library_of(cfg) != 'mmdet':
         raise SystemExit(f'{args.config} is not a config of MMDetection')
     cfg.default_scope = scope_of(cfg)  # for what is named below
     set_data(cfg, args)
@@ -275,7 +173,7 @@ def main() -> None:
         check_data(runner)
     start = time.time()
     runner.train()
-    print(report(runner, args, time.time() - start))
+    print(report(runner, time.time() - start))
 
 
 if __name__ == '__main__':
