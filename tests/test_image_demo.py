@@ -234,11 +234,11 @@ def test_bad_checkpoints(demo, models, image, tmp_path):
         (tmp_path / 'none.pth', 'none.pth'),
         (
             tmp_path / 'other.pth',
-            r'does not fit the config, 3 weights:\n  backbone.conv1.weight: missing\n'
-            r'  backbone.more.weight: not in the model\n  backbone.bn1.weight: shape \(3,\), '
-            r'the model has \(\d+,\)',
+            r'does not fit the config: (.|\n)*size mismatch for backbone.bn1.weight(.|\n)*'
+            r'unexpected key in source state_dict: backbone.more.weight\n.*'
+            r'missing keys in source state_dict: backbone.conv1.weight',
         ),
-        (tmp_path / 'number.pth', r'1 weights:\n  backbone.bn1.weight: of type int, the model has'),
+        (tmp_path / 'number.pth', r'does not fit the config: (.|\n)*backbone.bn1.weight'),
         (models['classifier'][1], 'does not fit the config'),
     ):
         with pytest.raises(SystemExit, match=message):

@@ -146,7 +146,7 @@ def main() -> None:
     check_folder('--out-dir', args.out_dir)
     weights = read_weights(args.checkpoint)
     inferencer = build_inferencer(cfg, args.checkpoint, args.device)
-    check_weights(args.checkpoint, weights, inferencer.model.state_dict())
+    check_weights(args.checkpoint, weights, inferencer.model)
     if is_detection(cfg):
         draw = partial(inferencer, pred_score_thr=args.score_thr)
     elif is_segmentation(cfg):

@@ -5,11 +5,9 @@ Takes every option of these libraries' tools.
 
 import os
 from argparse import ArgumentParser, Namespace
-from typing import Dict, List, Optional
+from typing import Optional
 
 from mmengine.config import Config
-from mmengine.model import is_model_wrapper
-from torch import Tensor
 
 from mmdia.cli.command_line import add_common_arguments, build_runner, read_config
 from mmdia.cli.data_check import check_data
@@ -17,8 +15,8 @@ from mmdia.cli.intervals import check_intervals
 from mmdia.cli.launch import is_first_process
 from mmdia.cli.outputs import check_folder
 from mmdia.cli.precision import train_in_amp
-from mmdia.cli.resume import make_resumable, read_resumable, resume_or_stop
-from mmdia.cli.weights import check_weights, load_or_stop
+from mmdia.cli.resume import make_resumable, resume_or_stop
+from mmdia.cli.weights import load_or_stop
 from mmdia.cli.work_dir import latest_checkpoint, lock_work_dir
 from mmdia.utils.configs import part_of
 
@@ -79,15 +77,12 @@ def choose_checkpoint(cfg: Config, given: Optional[str]) -> Optional[str]:
     return latest_checkpoint(cfg.work_dir) if given == 'auto' else given
 
 
-def train(
-    cfg: Config, checkpoint: Optional[str], resumed: List[Dict[str, Tensor]], data_check: bool
-) -> None:
+def train(cfg: Config, checkpoint: Optional[str], data_check: bool) -> None:
     """Train a network from the beginning, or from a checkpoint of it.
 
     Args:
         cfg (Config): A complete config.
         checkpoint (str, optional): What to resume.
-        resumed (List[Dict[str, Tensor]]): What it has to fit; see :func:`read_resumable`.
         data_check (bool): Whether to check the data; see :func:`check_data`.
     """
     make_resumable(cfg)
@@ -96,10 +91,7 @@ def train(
     if data_check:
         check_data(runner)
     if checkpoint is not None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        for weights in resumed:
-            check_weights(checkpoint, weights, model.state_dict())
-        resume_or_stop(runner, checkpoint, averaged=len(resumed) > 1)
+        resume_or_stop(runner, checkpoint)
     runner.train()
 
 
@@ -111,13 +103,12 @@ def main() -> None:
     apply_options(cfg, args)
     check_intervals(cfg)
     checkpoint = choose_checkpoint(cfg, args.resume)
-    resumed = [] if checkpoint is None else read_resumable(checkpoint)
     if not is_first_process(cfg.launcher):
-        train(cfg, checkpoint, resumed, not args.no_data_check)
+        train(cfg, checkpoint, not args.no_data_check)
         return
     check_folder('work dir', cfg.work_dir)
     with lock_work_dir(cfg.work_dir):
-        train(cfg, checkpoint, resumed, not args.no_data_check)
+        train(cfg, checkpoint, not args.no_data_check)
 
 
 if __name__ == '__main__':

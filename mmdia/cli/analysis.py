@@ -187,7 +187,7 @@ def load_model(cfg: Config, checkpoint: str, args: Namespace) -> BaseModel:
         return model
     weights = read_weights(checkpoint)
     model = get_model(cfg, checkpoint, args.device)
-    check_weights(checkpoint, weights, model.state_dict())
+    check_weights(checkpoint, weights, model)
     return model
 
 

@@ -3,19 +3,18 @@
 import logging
 import reprlib
 import shlex
+from functools import partial
 from itertools import chain
 from typing import Any, Dict, List, Tuple
 
 from mmengine.config import Config
-from mmengine.hooks import CheckpointHook, EMAHook
+from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.logging import print_log
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
-from torch import Tensor
 from torch.optim import Optimizer
 
 from mmdia.engine import InterruptionHook
-from mmdia.models.utils import read_checkpoint
 
 # MMEngine's loops, and what takes their places.
 LOOPS = {
@@ -62,77 +61,39 @@ def load_option(checkpoint: str) -> str:
     return f'--cfg-options {shlex.quote(f"load_from={checkpoint}")}'
 
 
-def check_state(checkpoint: str, name: str, state: Any) -> None:
-    """Exit with an error unless an entry of a checkpoint is a dict of tensors."""
-    if not isinstance(state, dict):
-        raise SystemExit(f'{checkpoint}: {name} must be a dict, got {type(state).__name__}')
-    for key, value in state.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
+class ResumeHook(Hook):
+    """Stop at checkpoints from which a run cannot go on, before other hooks change them."""
+
+    priority = 'HIGHEST'
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Check what was loaded."""
+        name, wanted = runner._load_from, {'optimizer', 'message_hub', 'epoch', 'iter'}
+        if not wanted <= {*checkpoint, *(checkpoint.get('meta') or {})}:
             raise SystemExit(
-                f'{checkpoint}: {name} must hold tensors by their names, '
-                f'got {key!r}: {type(value).__name__}'
+                f'{name} holds weights alone and cannot be resumed; '
+                f'to start from them: {load_option(name)}'
             )
+        averages = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
+        if 'ema_state_dict' in checkpoint and not averages:
+            # MMEngine saves the averages in the place of the weights.
+            raise SystemExit(
+                f'{name} holds averages of the weights, and the config has no EMAHook: add that '
+                'of the training, such as --cfg-options default_hooks.ema.type=EMAHook\n'
+                f'to start from the averages: {load_option(name)}'
+            )
+        for hook in averages:
+            hook.strict_load = True
 
 
-def read_resumable(checkpoint: str) -> List[Dict[str, Tensor]]:
-    """Read what a checkpoint that is to be resumed has to fit.
-
-    Args:
-        checkpoint (str): Its path, or another address that MMEngine knows.
-
-    Returns:
-        List[Dict[str, Tensor]]: Its weights by their names, and their averages if it has any,
-            on the meta device.
-
-    Raises:
-        SystemExit: If it cannot be read, or does not say where its run was.
-    """
-    try:
-        content = read_checkpoint(checkpoint)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'--resume: {error}') from error
-    meta, weights = content.get('meta'), content.get('state_dict')
-    wanted = {'optimizer', 'message_hub', 'epoch', 'iter'}
-    is_run = isinstance(meta, dict) and isinstance(weights, dict)
-    if not is_run or not wanted <= {*content, *meta}:
-        raise SystemExit(
-            f'{checkpoint} holds weights alone and cannot be resumed; '
-            f'to start from them: {load_option(checkpoint)}'
-        )
-    for name in ('epoch', 'iter'):
-        value = meta.get(name)
-        if not isinstance(value, int):
-            raise SystemExit(f'{checkpoint}: meta.{name} must be an int, got {value!r}')
-    averages = content.get('ema_state_dict', {})
-    check_state(checkpoint, 'state_dict', weights)
-    check_state(checkpoint, 'ema_state_dict', averages)
-    averages = {key: value for key, value in averages.items() if key.startswith('module.')}
-    return [
-        {key.removeprefix('module.'): value.to('meta') for key, value in state.items()}
-        for state in (weights, averages)
-        if state
-    ]
-
-
-def resume_or_stop(runner: Runner, checkpoint: str, averaged: bool = False) -> None:
+def resume_or_stop(runner: Runner, checkpoint: str) -> None:
     """Make a runner resume, and stop where what it trains with is not what was trained with.
 
     Args:
-        runner (Runner): The runner. When the optimizers, or anything else that a checkpoint
-            brings back, do not fit it, it raises :class:`SystemExit`.
+        runner (Runner): The runner. When the weights, the optimizers, or anything else that a
+            checkpoint brings back, do not fit it, it raises :class:`SystemExit`.
         checkpoint (str): What it is to resume.
-        averaged (bool): Whether that holds averages of the weights. Defaults to False.
-
-    Raises:
-        SystemExit: If it holds averages, and the run has no hook for them.
     """
-    if averaged and not any(isinstance(hook, EMAHook) for hook in runner.hooks):
-        # MMEngine saves the averages in the place of the weights.
-        raise SystemExit(
-            f'{checkpoint} holds averages of the weights, and the config has no EMAHook: add that '
-            'of the training, such as --cfg-options default_hooks.ema.type=EMAHook\n'
-            f'to start from the averages: {load_option(checkpoint)}'
-        )
     resume = runner.resume
 
     def resume_checkpoint(filename: str, *args, **kwargs) -> None:
@@ -149,6 +110,8 @@ def resume_or_stop(runner: Runner, checkpoint: str, averaged: bool = False) -> N
         warn_of_replaced(configured, options(runner), filename)
 
     runner.resume = resume_checkpoint
+    runner.load_checkpoint = partial(runner.load_checkpoint, strict=True)
+    runner.register_hook(ResumeHook())
     # Not in the config: its dump would resume, too.
     runner._load_from, runner._resume = checkpoint, True
 

@@ -1,11 +1,13 @@
 """Whether the weights of a checkpoint are those of a model."""
 
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Iterator
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor
+from mmengine.runner.checkpoint import load_state_dict
+from torch import Tensor, nn
 
 from mmdia.models.utils import read_checkpoint
 
@@ -16,42 +18,38 @@ def read_weights(checkpoint: str) -> Dict[str, Any]:
     Raises:
         SystemExit: If it cannot be read.
     """
-    try:
+    with fit_or_stop(checkpoint):
         content = read_checkpoint(checkpoint)
-    except (OSError, ValueError) as error:
-        raise SystemExit(str(error)) from error
     state = content.get('state_dict', content)
     return {key.removeprefix('module.'): value for key, value in state.items()}
 
 
-def check_weights(
-    checkpoint: str, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
-) -> None:
+@contextmanager
+def fit_or_stop(checkpoint: str) -> Iterator[None]:
+    """Stop where a checkpoint cannot be read, or its weights are not those of the model."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise SystemExit(str(error)) from error
+    except (RuntimeError, TypeError) as error:
+        raise SystemExit(
+            f'checkpoint {checkpoint} does not fit the config: {shorten(str(error))}'
+        ) from error
+
+
+def check_weights(checkpoint: str, weights: Dict[str, Any], model: nn.Module) -> None:
     """Stop unless a checkpoint has the weights of a model, in their shapes, and no others.
 
     Args:
         checkpoint (str): What messages call the checkpoint.
-        given (Mapping[str, Tensor]): Its weights by their names.
-        wanted (Mapping[str, Tensor]): The weights of the model.
+        weights (Dict[str, Any]): Its weights by their names.
+        model (nn.Module): The model, which gets them.
 
     Raises:
         SystemExit: If a weight is missing, not in the model, no tensor, or of another shape.
     """
-    missing = sorted(wanted.keys() - given.keys())
-    # PyTorch before 0.4.1 did not count batches.
-    problems = [f'{key}: missing' for key in missing if not key.endswith('num_batches_tracked')]
-    problems += [f'{key}: not in the model' for key in sorted(given.keys() - wanted.keys())]
-    for key in sorted(wanted.keys() & given.keys()):
-        value, shape = given[key], tuple(wanted[key].shape)
-        if not isinstance(value, Tensor):
-            problems.append(f'{key}: of type {type(value).__name__}, the model has shape {shape}')
-        elif tuple(value.shape) != shape:
-            problems.append(f'{key}: shape {tuple(value.shape)}, the model has {shape}')
-    if problems:
-        shown = '\n  '.join(problems[:5] + ['...'] * (len(problems) > 5))
-        raise SystemExit(
-            f'checkpoint {checkpoint} does not fit the config, {len(problems)} weights:\n  {shown}'
-        )
+    with fit_or_stop(checkpoint):
+        load_state_dict(model, weights, strict=True)
 
 
 def load_or_stop(runner: Runner, strict: bool) -> None:
@@ -69,14 +67,8 @@ def load_or_stop(runner: Runner, strict: bool) -> None:
     load = partial(runner.load_checkpoint, strict=True) if strict else runner.load_checkpoint
 
     def load_checkpoint(filename: str, *args, **kwargs) -> Any:
-        try:
+        with fit_or_stop(filename):
             return load(filename, *args, **kwargs)
-        except (OSError, ValueError) as error:
-            raise SystemExit(str(error)) from error
-        except (RuntimeError, TypeError) as error:
-            raise SystemExit(
-                f'checkpoint {filename} does not fit the config: {shorten(str(error))}'
-            ) from error
 
     runner.load_checkpoint = load_checkpoint
     runner.register_hook(WeightsHook())

@@ -158,7 +158,6 @@ def test_weights_alone_are_not_resumed(content, train, tmp_path):
     assert done.returncode == 1 and 'Traceback' not in done.stderr
     message = f'{path} holds weights alone and cannot be resumed; to start from them: '
     assert done.stderr.splitlines()[-1] == f'{message}--cfg-options load_from={path}'
-    assert not (tmp_path / 'run').exists()
 
 
 def test_config_in_a_checkpoint_does_not_run():
