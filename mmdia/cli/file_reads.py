@@ -2,15 +2,13 @@
 
 import os
 import sys
-from threading import local
 from typing import Any, Optional, Tuple
 
 CODE = ('.py', '.pyc')
-_reader = local()
 
 
 class LastFileRead:
-    """Context that notes the file which this thread opened last for reading.
+    """Context that notes the file which was opened last for reading.
 
     Errors of parsers do not name the file that they are about. The files of
     modules, which are imported as needed, do not count.
@@ -19,6 +17,7 @@ class LastFileRead:
         path (str, optional): The file; None if there was none.
     """
 
+    current: Optional['LastFileRead'] = None
     installed = False
 
     def __init__(self) -> None:
@@ -28,19 +27,18 @@ class LastFileRead:
         if not LastFileRead.installed:
             sys.addaudithook(note_open)  # stays, and does nothing outside of contexts
             LastFileRead.installed = True
-        self.outer = getattr(_reader, 'current', None)
-        _reader.current = self
+        LastFileRead.current = self
         return self
 
     def __exit__(self, *error: Any) -> None:
-        _reader.current = self.outer
+        LastFileRead.current = None
 
 
 def note_open(event: str, args: Tuple[Any, ...]) -> None:
     """Note a file that is opened, where someone wants to know."""
-    if event != 'open' or getattr(_reader, 'current', None) is None:
+    if event != 'open' or LastFileRead.current is None:
         return
     path, mode, _ = args
     reads = mode is None or not set(mode) & set('wax+')
     if reads and isinstance(path, (str, os.PathLike)) and not str(path).endswith(CODE):
-        _reader.current.path = str(path)
+        LastFileRead.current.path = str(path)

@@ -19,16 +19,7 @@ def training_counts(cfg: Config) -> Iterator[Tuple[str, Any, str]]:
         if name in loop:
             yield f'train_cfg.{name}', loop[name], POSITIVE
     yield 'train_cfg.val_begin', loop.get('val_begin', 1), NOT_NEGATIVE
-    changes = loop.get('dynamic_intervals') or []
-    pairs = isinstance(changes, list) and all(
-        isinstance(change, tuple) and len(change) == 2 for change in changes
-    )
-    if not pairs:
-        raise SystemExit(
-            'train_cfg.dynamic_intervals must be a list of tuples (begin, interval), '
-            f'got {changes!r}'
-        )
-    for begin, interval in changes:
+    for begin, interval in loop.get('dynamic_intervals') or ():
         yield 'train_cfg.dynamic_intervals', begin, NOT_NEGATIVE
         yield 'train_cfg.dynamic_intervals', interval, POSITIVE
 

@@ -690,18 +690,15 @@ def test_loaders_with_data_are_built_as_before():
 
 def test_the_last_file_read(tmp_path):
     (tmp_path / 'a.txt').write_text('a')
-    with LastFileRead() as outer:
+    with LastFileRead() as read:
         (tmp_path / 'b.txt').write_text('b')
-        assert outer.path is None  # written
-        with LastFileRead() as inner:
-            (tmp_path / 'a.txt').read_text()
-        assert inner.path == str(tmp_path / 'a.txt') and outer.path is None
-        (tmp_path / 'c.txt').exists()
+        assert read.path is None  # written
+        (tmp_path / 'a.txt').read_text()
+        assert read.path == str(tmp_path / 'a.txt')
         with pytest.raises(FileNotFoundError):
             (tmp_path / 'c.txt').read_text()
-    assert outer.path == str(tmp_path / 'c.txt')
     (tmp_path / 'a.txt').read_text()
-    assert outer.path == str(tmp_path / 'c.txt')
+    assert read.path == str(tmp_path / 'c.txt')
 
 
 def test_looking_through_takes_little_time():

@@ -34,13 +34,6 @@ def test_hooks(value):
         check_intervals(config(custom_hooks=[dict(type='EMAHook'), hook]))
 
 
-@pytest.mark.parametrize('value', ([5], [(1, 2, 3)], [[1, 2]], ((1, 2),), 5))
-def test_dynamic_intervals_that_are_none(value):
-    loop = dict(max_epochs=3, dynamic_intervals=value)
-    with pytest.raises(SystemExit, match=r'^train_cfg\.dynamic_intervals must be a list of tuples'):
-        check_intervals(config(train_cfg=loop))
-
-
 @pytest.mark.parametrize(
     ('place', 'value', 'entries'),
     (
