@@ -4,7 +4,7 @@ import os
 import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Dict, NamedTuple, Tuple
 
 import mmcv
 import numpy as np
@@ -48,22 +48,6 @@ CLASSIFIER = Task('digits', 'dia-resnet18_digits.py', 'accuracy/top1', 97.0, 3, 
 DETECTOR = Task('shapes', 'faster-rcnn_dia-r18_fpn_shapes.py', 'coco/bbox_mAP', 0.5, 3, 0.15)
 
 
-class Result(NamedTuple):
-    """What came out of a task.
-
-    Args:
-        task (Task): The task.
-        score (float): The metric on the test split; 0 where there is none.
-        promised (float): The least score.
-        seconds (float): Time to train and to test.
-    """
-
-    task: Task
-    score: float
-    promised: float
-    seconds: float
-
-
 def parse_args() -> Namespace:
     """Read the command line."""
     parser = ArgumentParser(description=__doc__)
@@ -86,15 +70,15 @@ def read_config(task: Task, args: Namespace) -> Config:
     return cfg
 
 
-def train_and_test(task: Task, args: Namespace) -> Tuple[Runner, Result]:
-    """Train a model, test it, and collect what is known of it."""
+def train_and_test(task: Task, args: Namespace) -> Tuple[Runner, dict]:
+    """Train a model and test it; the runner, and what is reported of it."""
     start = time.perf_counter()
     runner = Runner.from_cfg(read_config(task, args))
     runner.train()
     score = runner.test().get(task.metric, 0.0)  # CocoMetric is silent where nothing is detected
-    seconds = time.perf_counter() - start
+    seconds = round(time.perf_counter() - start, 1)
     promised = task.quick_promised if args.quick else task.promised
-    return runner, Result(task, score, promised, seconds)
+    return runner, dict(metric=task.metric, score=score, promised=promised, seconds=seconds)
 
 
 @torch.no_grad()
@@ -144,18 +128,12 @@ def write_page(work_dir: Path) -> None:
     (work_dir / 'report.html').write_text(page, encoding='utf-8')
 
 
-def report(results: List[Result], work_dir: Path) -> None:
-    """Print and write the figures.
+def report(summary: Dict[str, dict], work_dir: Path) -> None:
+    """Print and write the figures of the tasks, by their titles.
 
     Raises:
         SystemExit: If a score is below what was promised.
     """
-    summary = {
-        r.task.title: dict(
-            metric=r.task.metric, score=r.score, promised=r.promised, seconds=round(r.seconds, 1)
-        )
-        for r in results
-    }
     dump(summary, work_dir / 'summary.json', indent=2)
     print(f'\n{"task":8} {"metric":14} {"score":>8} {"promised":>9} {"seconds":>8}')
     for title, row in summary.items():
@@ -180,7 +158,7 @@ def main() -> None:
     detector, shapes = train_and_test(DETECTOR, args)
     mmcv.imwrite(draw_detections(detector)[..., ::-1], str(args.work_dir / 'detections.png'))
     write_page(args.work_dir)
-    report([digits, shapes], args.work_dir)
+    report({CLASSIFIER.title: digits, DETECTOR.title: shapes}, args.work_dir)
 
 
 if __name__ == '__main__':

@@ -1,7 +1,5 @@
 """Download checkpoints ahead of time, for machines without internet."""
 
-import os
-import shutil
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import List
@@ -16,6 +14,7 @@ from mmdia.checkpoints import (
 )
 from mmdia.checkpoints.download import disk_errors
 from mmdia.cli.outputs import user_path
+from mmdia.engine.files import replace_file
 
 
 def parse_args() -> Namespace:
@@ -63,12 +62,10 @@ def copy(source: Path, folder: Path) -> Path:
         DownloadError: If the file cannot be written.
     """
     target = folder / source.name
-    part = folder / f'{source.name}.part'
     with disk_errors(target):
         folder.mkdir(parents=True, exist_ok=True)
         if not (target.exists() and target.samefile(source)):
-            shutil.copyfile(source, part)
-            os.replace(part, target)
+            replace_file(target, source.read_bytes())
     return target
 
 

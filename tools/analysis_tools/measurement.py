@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from itertools import accumulate
+from timeit import timeit
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
@@ -173,13 +174,6 @@ def peak_memory(runner: Runner) -> int:
     return added + sum(tensor.nbytes for tensor in tensors)
 
 
-def clock_seconds(step: Step, clock: Callable[[], float]) -> float:
-    """Seconds that a function takes by a clock."""
-    start = clock()
-    step()
-    return clock() - start
-
-
 def cuda_seconds(step: Step) -> float:
     """Seconds that a function takes on a GPU."""
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -196,7 +190,7 @@ def choose_timer(setting: Setting) -> Callable[[Step], float]:
     if setting.device == 'cuda':
         return cuda_seconds
     clock = time.process_time if setting.threads == 1 else time.perf_counter
-    return lambda step: clock_seconds(step, clock)
+    return lambda step: timeit(step, timer=clock, number=1)
 
 
 def interleave(

@@ -5,12 +5,13 @@ compared with those of PyTorch at other numbers and sizes before the file is wri
 """
 
 import io
-import time
 import warnings
 from argparse import ArgumentParser, Namespace
 from copy import deepcopy
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from timeit import timeit
 from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -279,16 +280,8 @@ def compare(network: Exportable, run: Run, size: Sequence[int]) -> None:
 
 def measure(runs: Sequence[Run], images: Tensor) -> np.ndarray:
     """Seconds of functions that run in turns; the shape is (ROUNDS, number of functions)."""
-    for run in runs:
-        run(images)
-    seconds = np.zeros((ROUNDS, len(runs)))
-    for i in range(ROUNDS):
-        # The order alternates, so that none is always the first.
-        for j in range(len(runs))[:: 1 - 2 * (i % 2)]:
-            start = time.perf_counter()
-            runs[j](images)
-            seconds[i, j] = time.perf_counter() - start
-    return seconds
+    steps = [partial(run, images) for run in runs]
+    return np.array([[timeit(step, number=1) for step in steps] for _ in range(ROUNDS)])
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
