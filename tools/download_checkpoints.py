@@ -6,13 +6,11 @@ from typing import List
 
 from mmdia.checkpoints import (
     Checkpoint,
-    DownloadError,
     fetch,
     find_on_disk,
     list_models,
     list_trunks,
 )
-from mmdia.checkpoints.download import disk_errors
 from mmdia.cli.outputs import user_path
 from mmdia.engine.files import replace_file
 
@@ -59,13 +57,12 @@ def copy(source: Path, folder: Path) -> Path:
         folder (Path): The folder, created where it is missing.
 
     Raises:
-        DownloadError: If the file cannot be written.
+        OSError: If the file cannot be written.
     """
     target = folder / source.name
-    with disk_errors(target):
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (target.exists() and target.samefile(source)):
-            replace_file(target, source.read_bytes())
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (target.exists() and target.samefile(source)):
+        replace_file(target, source.read_bytes())
     return target
 
 
@@ -81,7 +78,7 @@ def main() -> None:
         try:
             path = fetch(name)
             print(f'{name}: {copy(path, args.out) if args.out else path}', flush=True)
-        except (DownloadError, ValueError) as error:
+        except (OSError, ValueError) as error:
             failures.append(f'{name}: {error}')
     if failures:
         raise SystemExit('\n'.join(failures))

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from torch import hub
 
-from .download import DownloadError, check_hash, download, is_current, is_good, report
+from .download import check_hash, download, is_current, is_good, report
 from .index import HASH_IN_NAME, Checkpoint, find_checkpoint
 from .reader import check_file
 
@@ -24,17 +24,10 @@ def cache_folder() -> Path:
     return Path(hub.get_dir(), 'checkpoints')
 
 
-def private_mirror() -> str:
-    """The user's mirror, or ''."""
-    return os.environ.get(MIRROR, '').rstrip('/')
-
-
-def private_file(checkpoint: Checkpoint) -> Optional[Path]:
-    """Where the user's folder should have a file, or None if there is no folder."""
-    mirror = private_mirror()
-    if not mirror or '://' in mirror:
-        return None
-    return Path(mirror).expanduser() / checkpoint.filename
+def private_folder() -> Optional[Path]:
+    """The user's folder, if the mirror is one."""
+    mirror = os.environ.get(MIRROR, '')
+    return Path(mirror).expanduser().absolute() if mirror and '://' not in mirror else None
 
 
 def find_on_disk(checkpoint: Checkpoint) -> Optional[Path]:
@@ -47,11 +40,9 @@ def find_on_disk(checkpoint: Checkpoint) -> Optional[Path]:
         Path: The file, whose hash is right, or None.
     """
     check = partial(check_hash, digits=checkpoint.sha256)
-    folders = (WEIGHTS, cache_folder())
-    for path in (private_file(checkpoint), *(folder / checkpoint.filename for folder in folders)):
-        if path is not None and is_good(path, check):
-            return path
-    return None
+    folders = filter(None, (private_folder(), WEIGHTS, cache_folder()))
+    paths = (folder / checkpoint.filename for folder in folders)
+    return next((path for path in paths if is_good(path, check)), None)
 
 
 def fetch(name: str) -> Path:
@@ -65,23 +56,19 @@ def fetch(name: str) -> Path:
 
     Raises:
         ValueError: If there is no such checkpoint, or it has no weights yet.
-        DownloadError: If no mirror gives the file, or it cannot be written.
+        OSError: If no mirror gives the file, or it cannot be written.
     """
     checkpoint = find_checkpoint(name)
     found = find_on_disk(checkpoint)
     if found is not None:
         return found
-    urls, failures = checkpoint.urls, {}
-    private = private_file(checkpoint)
-    if private is not None:
-        failures[str(private)] = 'wrong content' if private.exists() else 'no such file'
-        report(f'{private}: {failures[str(private)]}; trying {urls[0]}')
-    elif private_mirror():
-        urls = (f'{private_mirror()}/{checkpoint.filename}', *urls)
+    urls, folder = checkpoint.urls, private_folder()
+    mirror = folder.as_uri() if folder else os.environ.get(MIRROR)
+    if mirror:
+        urls = (f'{mirror.rstrip("/")}/{checkpoint.filename}', *urls)
     target = cache_folder() / checkpoint.filename
     check = partial(check_hash, digits=checkpoint.sha256)
-    elsewhere = f', or put it into a folder that {MIRROR} names'
-    download(urls, target, check, failures, elsewhere=elsewhere)
+    download(urls, target, check, elsewhere=f', or put it into a folder that {MIRROR} names')
     return target
 
 
@@ -96,23 +83,19 @@ def fetch_url(url: str) -> Path:
         url (str): The URL.
 
     Raises:
-        DownloadError: If it gives no checkpoint, or that cannot be written.
+        OSError: If it gives no checkpoint, or that cannot be written.
     """
     name = Path(urlsplit(url).path).name
     in_name = HASH_IN_NAME.search(name)
     if in_name:
-        target, check = cache_folder() / name, partial(check_hash, digits=in_name[1])
-        if not is_good(target, check):
-            download([url], target, check)
+        target = cache_folder() / name
+        download([url], target, partial(check_hash, digits=in_name[1]))
         return target
     stem, suffix = Path(name).stem[:100], Path(name).suffix[:20]
     target = cache_folder() / f'{stem}-{sha256(url.encode()).hexdigest()[:16]}{suffix}'
-    current = partial(is_current, url=url)
-    if is_good(target, check_file) and current(target):
-        return target
     try:
-        download([url], target, check_file, is_current=current)
-    except DownloadError as error:
+        download([url], target, check_file, partial(is_current, url=url))
+    except OSError as error:
         if not is_good(target, check_file):
             raise
         report(f'{error}\nusing {target}')

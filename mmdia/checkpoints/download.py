@@ -2,15 +2,13 @@
 
 import logging
 import os
-import shutil
 import sys
 import time
-from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path
-from typing import Callable, Dict, Iterator, Optional, Sequence
+from typing import Callable, Sequence
 from urllib.request import Request, urlopen
 
 from filelock import FileLock
@@ -33,26 +31,6 @@ class DownloadError(OSError):
     """A file could not be downloaded."""
 
 
-class DiskError(DownloadError):
-    """A file could not be written; no other mirror helps."""
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Say which file could not be written, and why.
-
-    Args:
-        path (Path): The file.
-
-    Raises:
-        DiskError: In place of any ``OSError``.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise DiskError(f'cannot write {path}: {error.strerror or error}') from error
-
-
 def report(message: str) -> None:
     """Tell the user, in the log where there is one."""
     print_log(message, logger='current', level=logging.WARNING)
@@ -68,12 +46,9 @@ def check_hash(path: Path, digits: str) -> None:
     Raises:
         ValueError: If it has another.
     """
-    digest = sha256()
-    with open(path, 'rb') as file:
-        while data := file.read(CHUNK):
-            digest.update(data)
-    if not digest.hexdigest().startswith(digits):
-        raise ValueError(f'wrong content: SHA-256 {digest.hexdigest()}, expected {digits}')
+    digest = sha256(path.read_bytes()).hexdigest()
+    if not digest.startswith(digits):
+        raise ValueError(f'wrong content: SHA-256 {digest}, expected {digits}')
 
 
 def is_good(path: Path, check: Check) -> bool:
@@ -110,25 +85,17 @@ def write(response, part: Path) -> None:
 
     Raises:
         ValueError: If it is too large, or misses its end.
-        DiskError: If it cannot be written.
     """
-    length = response.headers.get('Content-Length', '')
-    expected = int(length) if length.isdigit() else None
-    with disk_errors(part):
-        room = min(LARGEST, shutil.disk_usage(part.parent).free)
-        file = open(part, 'wb')
+    expected = int(response.headers.get('Content-Length') or 0)
     received = 0
     bar = dict(console=Console(stderr=True), disable=not sys.stderr.isatty())
-    with file, wrap_file(response, expected or 0, description='', **bar) as body:
-        if (expected or 0) > room:
-            raise ValueError(f'it has {expected} bytes, and there is room for {room}')
+    with open(part, 'wb') as file, wrap_file(response, expected, description='', **bar) as body:
         while data := body.read(CHUNK):
             received += len(data)
-            if received > room:
-                raise ValueError(f'it has more than {room} bytes, for which there is room')
-            with disk_errors(part):
-                file.write(data)
-    if expected not in (None, received):
+            if max(expected, received) > LARGEST:
+                raise ValueError(f'it has more than {LARGEST} bytes')
+            file.write(data)
+    if expected and received != expected:
         raise ValueError(f'the connection ended after {received} of {expected} bytes')
 
 
@@ -136,9 +103,8 @@ def download_from(url: str, target: Path, check: Check) -> None:
     """Download a file from one address; see :func:`download`.
 
     Raises:
-        OSError, HTTPException: If there is no answer, or only a part of it.
+        OSError, HTTPException: If there is no answer, or it cannot be written.
         ValueError: If this is another file, or a part of it.
-        DiskError: If it cannot be written.
     """
     print_log(f'downloading {url} to {target}', logger='current')
     part = target.with_name(f'part-{target.name}')
@@ -146,8 +112,7 @@ def download_from(url: str, target: Path, check: Check) -> None:
         with urlopen(Request(url, headers=HEADERS), timeout=TIMEOUT) as response:
             write(response, part)
         check(part)
-        with disk_errors(target):
-            os.replace(part, target)
+        os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
 
@@ -156,7 +121,6 @@ def download(
     urls: Sequence[str],
     target: Path,
     check: Check,
-    failures: Optional[Dict[str, str]] = None,
     is_current: Callable[[Path], bool] = lambda path: True,
     elsewhere: str = '',
 ) -> None:
@@ -171,23 +135,21 @@ def download(
         target (Path): Where it is to be. What is there is replaced.
         check (Callable): Takes a path; raises a ``ValueError`` if the file
             is not what it should be.
-        failures (Dict[str, str], optional): Where it was looked for before,
-            and why that failed; part of the error message.
         is_current (Callable): Takes the path; whether a good file can stay.
             Defaults to True for all.
         elsewhere (str): Where else the file could be put by hand, as the end of
             a sentence. Defaults to nowhere.
 
     Raises:
-        DownloadError: If no mirror gives the file, or it cannot be written.
+        OSError: If no mirror gives the file, or it cannot be written.
     """
-    failures = dict(failures or {})
-    with disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f'{target}.lock').acquire()
-    with lock:
+    if is_good(target, check) and is_current(target):
+        return
+    failures = {}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f'{target}.lock'):
         if is_good(target, check) and is_current(target):
-            return
+            return  # another process was first
         if target.exists():
             report(f'{target} is damaged or out of date')
         for pause in (0, PAUSE):
@@ -195,14 +157,11 @@ def download(
             for url in urls:
                 try:
                     return download_from(url, target, check)
-                except DiskError:
-                    raise
                 except (OSError, HTTPException, ValueError) as error:
                     failures[url] = str(error) or type(error).__name__
                     report(f'{url}: {failures[url]}')
+    reasons = '\n'.join(f'  {url}: {why}' for url, why in failures.items())
     raise DownloadError(
-        '\n  '.join(
-            (f'could not download {target.name}:', *(f'{w}: {why}' for w, why in failures.items()))
-        )
-        + f'\nWhere there is no internet, save the file as {target}{elsewhere}.'
+        f'could not download {target.name}:\n{reasons}\n'
+        f'Where there is no internet, save the file as {target}{elsewhere}.'
     )

@@ -63,8 +63,8 @@ FAILURES = {
     'truncated-in-silence': 'wrong content: SHA-256 [0-9a-f]{64}, expected ',
     'other-range': 'wrong content: SHA-256 [0-9a-f]{64}, expected ',
     'wrong': 'wrong content: SHA-256 [0-9a-f]{64}, expected ',
-    'huge': r'it has \d+ bytes, and there is room for \d+',
-    'endless': r'it has more than 1000000 bytes',
+    'huge': 'it has more than 1000000 bytes',
+    'endless': 'it has more than 1000000 bytes',
     'moved-to-disk': 'HTTP Error 302',
 }
 
@@ -92,13 +92,12 @@ def test_all_mirrors_fail(server, target, check):
     refused = f'http://127.0.0.1:{closed_port()}/weights.pth'
     urls = [server.url('missing'), refused, 'no/address']
     with pytest.raises(DownloadError) as caught:
-        download(urls, target, check, failures=dict(here='no such file'))
+        download(urls, target, check)
     first, *reasons, last = str(caught.value).splitlines()
     assert first == 'could not download weights.pth:'
-    assert reasons[0] == '  here: no such file'
-    assert reasons[1] == f'  {urls[0]}: HTTP Error 404: Not Found'
-    assert refused in reasons[2] and 'Connection refused' in reasons[2]
-    assert reasons[3] == "  no/address: unknown url type: 'no/address'"
+    assert reasons[0] == f'  {urls[0]}: HTTP Error 404: Not Found'
+    assert refused in reasons[1] and 'Connection refused' in reasons[1]
+    assert reasons[2] == "  no/address: unknown url type: 'no/address'"
     assert last == f'Where there is no internet, save the file as {target}.'
     assert server.requests == ['/missing/weights.pth'] * 2
 
@@ -139,8 +138,6 @@ def test_disks_that_cannot_be_written(server, target, monkeypatch, what):
         'replace': ('mmdia.checkpoints.download.os.replace', fail(errno.EACCES)),
     }
     monkeypatch.setattr(*patched[what], raising=False)
-    message = r'cannot write \S+weights\.pth: (Permission|No space|Read-only)'
-    with pytest.raises(DownloadError, match=message):
-        # Another mirror would not help, and is not asked.
-        download([server.url('good')] * 2, target, check_file)
-    assert not target.exists() and len(server.requests) == (what in ('open', 'write', 'replace'))
+    with pytest.raises(OSError, match=r'Permission denied|No space|Read-only'):
+        download([server.url('good')], target, check_file)
+    assert not target.exists()

@@ -79,7 +79,7 @@ def test_failed_download(run, server, name_trunk):
 def test_out_is_a_file(run, server, name_trunk, tmp_path):
     name_trunk(server.url('good'))
     (tmp_path / 'file').write_bytes(b'')
-    with pytest.raises(SystemExit, match=r'trunk: cannot write .*weights-\w+\.pth: '):
+    with pytest.raises(SystemExit, match=rf'trunk: .*{tmp_path}/file'):
         run('trunk', '--out', tmp_path / 'file')
 
 
