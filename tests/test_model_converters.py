@@ -634,7 +634,7 @@ def test_safetensors(call, tmp_path, trained):
 def test_safetensors_not_installed(fail, tmp_path, trained, monkeypatch):
     monkeypatch.setitem(sys.modules, 'safetensors.torch', None)
     message = fail('publish_model', trained[0], tmp_path / 'out', '--safetensors')
-    assert '--safetensors needs the package safetensors' in message
+    assert 'pip install safetensors' in message
 
 
 def test_name_of_the_run(call, tmp_path, trained):

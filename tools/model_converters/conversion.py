@@ -1,8 +1,8 @@
 """Conversion of checkpoints of other code, and its command line."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import torch
 from checkpoints import harmless_meta, naming, serialize, state_of, write_file
@@ -148,22 +148,32 @@ def convert_content(
     return dict(meta=dict(harmless_meta(content), **added), state_dict=state)
 
 
-def run(description: str, networks: Dict[str, Network]) -> None:
-    """Read the command line of a converter and convert."""
-    parser = ArgumentParser(description=description.splitlines()[0])
+def run(parser: ArgumentParser, convert: Callable[[Dict[str, Any], Namespace], dict]) -> None:
+    """Read the command line of a converter and convert.
+
+    Args:
+        parser (ArgumentParser): The options of its own.
+        convert (Callable): Takes a checkpoint and the parsed options; returns another one.
+    """
     parser.add_argument('source', metavar='IN', help='checkpoint file or URL')
     parser.add_argument('target', metavar='OUT', type=Path, help='file to write')
-    parser.add_argument(
-        '--network', choices=list(networks), help='what the checkpoint is of; guessed by default'
-    )
     add_trust_argument(parser)
     args = parser.parse_args()
     protect(args)
     try:
         content = read_checkpoint(args.source, logger='silent')
         with naming(args.source):
-            content = convert_content(content, networks, args.network)
+            content = convert(content, args)
         write_file(args.target, serialize(content))
     except (OSError, ValueError, ImportError) as error:
         parser.error(str(error))
     print(f'wrote {args.target}')
+
+
+def run_networks(description: str, networks: Dict[str, Network]) -> None:
+    """Run a converter of checkpoints of some networks."""
+    parser = ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument(
+        '--network', choices=list(networks), help='what the checkpoint is of; guessed by default'
+    )
+    run(parser, lambda content, args: convert_content(content, networks, args.network))

@@ -1,6 +1,6 @@
 """Convert checkpoints of DIANet's released code, gbup-group/DIANet, models/cifar."""
 
-from conversion import run
+from conversion import run_networks
 from networks import Network, State, cell_rules, classifier
 from trunks import cell_ratio, cifar_trunk, preactivation_trunk, wide_trunk
 
@@ -81,4 +81,4 @@ NETWORKS = dict(
 )
 
 if __name__ == '__main__':
-    run(__doc__, NETWORKS)
+    run_networks(__doc__, NETWORKS)

@@ -1,7 +1,7 @@
 """Convert checkpoints of DLA's released code, tunantu/Dynamic-Layer-Attention."""
 
 import dianet
-from conversion import run
+from conversion import run_networks
 from mrla import block_rules
 from networks import (
     AROUND_BACKBONE,
@@ -136,4 +136,4 @@ NETWORKS = dict(
 )
 
 if __name__ == '__main__':
-    run(__doc__, NETWORKS)
+    run_networks(__doc__, NETWORKS)

@@ -1,6 +1,6 @@
 """Convert checkpoints of MRLA's released code, joyfang1106/MRLA, resnet and mmdetection."""
 
-from conversion import run
+from conversion import run_networks
 from networks import (
     AROUND_BACKBONE,
     Network,
@@ -61,4 +61,4 @@ NETWORKS = dict(
 )
 
 if __name__ == '__main__':
-    run(__doc__, NETWORKS)
+    run_networks(__doc__, NETWORKS)

@@ -23,7 +23,7 @@ from renaming import listed
 from torch import nn
 
 import mmdia  # noqa: F401  (finds its models)
-from mmdia.checkpoints.reader import is_trusted
+from mmdia.checkpoints.reader import is_trusted, safetensors
 from mmdia.cli.command_line import add_trust_argument, load_config, protect
 from mmdia.cli.outputs import user_path
 from mmdia.models.utils import read_checkpoint
@@ -155,19 +155,6 @@ def write_named(folder: Path, name: str, suffix: str, data: bytes) -> Path:
     return path
 
 
-def safetensors_bytes(state: State) -> bytes:
-    """The bytes of a .safetensors file.
-
-    Raises:
-        ValueError: If the package is not installed.
-    """
-    try:
-        from safetensors.torch import save
-    except ImportError as error:
-        raise ValueError('--safetensors needs the package safetensors') from error
-    return save(state)
-
-
 def index_entry(name: str, args: Namespace, file: Path, parameters: Optional[int]) -> str:
     """The entry for the model index, in YAML.
 
@@ -209,7 +196,7 @@ def publish(args: Namespace) -> None:
     data = serialize(dict(meta=meta, state_dict=state))
     file = write_named(args.folder, name, '.pth', data)
     if args.safetensors:
-        write_named(args.folder, name, '.safetensors', safetensors_bytes(state))
+        write_named(args.folder, name, '.safetensors', safetensors().save(state))
     entry = index_entry(name, args, file, parameters)
     if args.entry is not None:
         write_file(args.entry, entry.encode())

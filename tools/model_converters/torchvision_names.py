@@ -2,17 +2,13 @@
 
 import re
 from argparse import ArgumentParser
-from pathlib import Path
 from typing import Any, Dict
 
-from checkpoints import naming, serialize, state_of, write_file
-from conversion import convert_content
+from checkpoints import state_of
+from conversion import convert_content, run
 from networks import Network, State, classifier
 from renaming import listed, rename
 from trunks import imagenet_trunk
-
-from mmdia.cli.command_line import add_trust_argument, protect
-from mmdia.models.utils import read_checkpoint
 
 TRUNK = {
     '{stem}.{tensor}': '{stem}.{tensor}',
@@ -70,22 +66,10 @@ def convert_either(content: Dict[str, Any], trunk_only: bool) -> Dict[str, Any]:
 def main() -> None:
     """Convert."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('source', metavar='IN', help='checkpoint file or URL')
-    parser.add_argument('target', metavar='OUT', type=Path, help='file to write')
     parser.add_argument(
         '--trunk-only', action='store_true', help='leave out interactions, classifier and heads'
     )
-    add_trust_argument(parser)
-    args = parser.parse_args()
-    protect(args)
-    try:
-        content = read_checkpoint(args.source, logger='silent')
-        with naming(args.source):
-            content = convert_either(content, args.trunk_only)
-        write_file(args.target, serialize(content))
-    except (OSError, ValueError, ImportError) as error:
-        parser.error(str(error))
-    print(f'wrote {args.target}')
+    run(parser, lambda content, args: convert_either(content, args.trunk_only))
 
 
 if __name__ == '__main__':
