@@ -22,8 +22,7 @@ def plot_gates(gates: Mapping[str, Tensor]) -> Figure:
     Returns:
         Figure: The figure; ``figure.savefig(path)`` writes it.
     """
-    figure = Figure(figsize=(4 * len(gates), 4), layout='constrained')
-    panels = figure.subplots(1, len(gates), squeeze=False)[0]
+    figure, (panels,) = new_figure(1, len(gates), 4, 4)
     top = max(1.0, max(float(stage.max()) for stage in gates.values()))
     for panel, (name, stage) in zip(panels, gates.items(), strict=True):
         blocks, rows, _ = stage.shape

@@ -25,13 +25,15 @@ class Record:
 
     Attributes:
         count (int): Number of samples seen.
+        mean (Tensor): The mean over all samples, of maps also over their positions,
+            in double precision.
     """
 
     def __init__(self, max_samples: int) -> None:
         self.max_samples = max_samples
         self.count = self.numbers = 0
         self._kept: List[Tensor] = []
-        self._mean = self._sum_of_squares = torch.zeros((), dtype=torch.float64)
+        self.mean = self._sum_of_squares = torch.zeros((), dtype=torch.float64)
 
     @torch.no_grad()
     def add(self, value: Tensor) -> None:
@@ -53,8 +55,8 @@ class Record:
         variance, mean = variance.cpu().double(), mean.cpu().double()
         # Chan et al., "Updating formulae and a pairwise algorithm for computing sample variances".
         total = self.numbers + numbers
-        change = mean - self._mean
-        self._mean = self._mean + change * (numbers / total)
+        change = mean - self.mean
+        self.mean = self.mean + change * (numbers / total)
         spread = change.square() * (self.numbers * numbers / total)
         self._sum_of_squares = self._sum_of_squares + variance * numbers + spread
         self.numbers = total
@@ -70,11 +72,6 @@ class Record:
         if len(sizes) > 1:
             raise ValueError(f'the recorded maps differ in size: {sorted(sizes)}')
         return torch.cat(self._kept)
-
-    @property
-    def mean(self) -> Tensor:
-        """The mean over all samples, of maps also over their positions, in double precision."""
-        return self._mean
 
     @property
     def variance(self) -> Tensor:
