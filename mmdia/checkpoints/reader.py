@@ -53,9 +53,7 @@ def read_file(path: Union[str, os.PathLike], trust: bool = False, map_location: 
         ValueError: If the file is truncated or not a checkpoint.
         ImportError: If the file needs safetensors, which is not installed.
     """
-    path = Path(path)
-    if map_location is None:
-        map_location = 'cpu'
+    path, map_location = Path(path), map_location or 'cpu'
     with open(path, 'rb') as file:
         try:
             if is_safetensors(path):

@@ -118,15 +118,8 @@ class Run:
             script = ['bash', str(TOOLS / 'dist_train.sh')]
             return [*script, str(config), str(settings.gpus), *to, *options]
         if settings.launcher == 'slurm':
-            script = ['bash', str(TOOLS / 'slurm_train.sh')]
-            return [
-                *script,
-                settings.partition,
-                self.row.run,
-                str(config),
-                str(self.work_dir),
-                *options,
-            ]
+            script = ['bash', str(TOOLS / 'slurm_train.sh'), settings.partition, self.row.run]
+            return [*script, str(config), str(self.work_dir), *options]
         return [sys.executable, str(TOOLS / 'train.py'), str(config), *to, *options]
 
     def environment(self, gpus: Sequence[str] = ()) -> Dict[str, str]:
