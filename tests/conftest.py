@@ -8,7 +8,11 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 
 import gc
+import runpy
 import signal
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +20,9 @@ from mmengine.fileio import load
 from mmengine.registry import DefaultScope
 from mmengine.runner import checkpoint
 from mmengine.visualization import Visualizer
+
+TOOLS = Path(__file__).parents[1] / 'tools'
+NUMBERS = count()
 
 
 def pytest_collection_finish() -> None:
@@ -48,6 +55,37 @@ def readers_of_checkpoints(monkeypatch) -> None:
     loader = checkpoint.CheckpointLoader
     monkeypatch.setattr(loader, '_schemes', dict(loader._schemes))
     monkeypatch.setattr(checkpoint, 'load_from_http', checkpoint.load_from_http)
+
+
+@pytest.fixture
+def quick_runs(monkeypatch) -> None:
+    """Leave out what takes most of the time of small runs in this process.
+
+    That is what they say of their environment, the layout of their config, and collecting the
+    garbage of the whole process for each dataset.
+    """
+    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, False))
+    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+    garbage = SimpleNamespace(collect=lambda: None)
+    monkeypatch.setattr('mmengine.dataset.base_dataset.gc', garbage)
+
+
+@pytest.fixture
+def run_tool(quick_runs, monkeypatch, capsys):
+    """Runs a tool in this process, as from a command line; what it printed."""
+    monkeypatch.setenv('LOCAL_RANK', '0')  # tools set it
+
+    def run(tool, *args):
+        tool, args = str(TOOLS / tool), list(map(str, args))
+        if tool.endswith(('train.py', 'test.py')):
+            # Runs of one second would share their log.
+            args += ['--cfg-options'] * ('--cfg-options' not in args)
+            args.append(f'experiment_name=run_{next(NUMBERS)}')
+        monkeypatch.setattr('sys.argv', [tool, *args])
+        runpy.run_path(tool, run_name='__main__')
+        return ''.join(capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(autouse=True)

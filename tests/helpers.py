@@ -1,9 +1,11 @@
 """Small models for tests, and parameters of large ones."""
 
+import gc
 import runpy
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmdia.apis import list_interactions
@@ -50,6 +52,18 @@ def slim_resnet(interaction, depth=18, interaction_args=(), **kwargs):
     model = ResNet(depth, cfg, base_channels=8, **kwargs)
     model.init_weights()
     return model
+
+
+def forget_living_objects():
+    """Take them out of the garbage collector's sight, and so of that of ``living_maps``."""
+    gc.collect()
+    gc.freeze()
+
+
+def living_maps():
+    """The feature maps that have come to life since, and that Python knows."""
+    tensors = (o for o in gc.get_objects() if type(o) is torch.Tensor)
+    return [t for t in tensors if t.dim() == 4 and min(t.shape[2:]) > 4]
 
 
 paper_params = runpy.run_path(

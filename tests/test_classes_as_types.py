@@ -63,11 +63,9 @@ def write_with_classes(text, path):
 
 
 @pytest.fixture
-def tool(tmp_path, monkeypatch, capsys):
+def tool(quick_runs, tmp_path, monkeypatch, capsys):
     """Runs a tool in this process; what it printed."""
     monkeypatch.chdir(tmp_path)
-    # Most of the time would go into the layout of the config that a run keeps.
-    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, False))
 
     def run(name, *args):
         path = ROOT / 'tools' / name

@@ -205,6 +205,11 @@ def detectors():
     return [names[i % 3] for i, (_, names) in enumerate(sorted(by_method.items()))]
 
 
+def few_proposals(model):
+    """Let the heads, which take most of the time, run for a few proposals alone."""
+    model.train_cfg.rcnn.sampler.num = model.test_cfg.rpn.max_per_img = 8
+
+
 def assert_trains_and_predicts(cfg, model):
     model.train()
     detection = cfg.default_scope == 'mmdet'
@@ -245,14 +250,15 @@ def test_classifier_trains_and_predicts(row):
 @pytest.mark.parametrize('name', ('dia/dia-resnet50_8xb32_in1k.py', *detectors()))
 def test_model_trains_and_predicts(name, build):
     cfg = read(name)
+    if 'roi_head' in cfg.model:
+        few_proposals(cfg.model)
     assert_trains_and_predicts(cfg, build(cfg))
 
 
 def test_c4_detector_trains_and_predicts(build, trunk):
     cfg = read('rla/faster-rcnn_rla-r50-c4_490k_coco14.py')
-    # The head, which starts as the fourth stage, runs for a few proposals alone.
-    cfg.model.roi_head.shared_head.init_cfg.checkpoint = trunk
-    cfg.model.train_cfg.rcnn.sampler.num = cfg.model.test_cfg.rpn.max_per_img = 8
+    cfg.model.roi_head.shared_head.init_cfg.checkpoint = trunk  # it starts as the fourth stage
+    few_proposals(cfg.model)
     model = build(cfg)
     head, weights = model.roi_head.shared_head.state_dict(), torch.load(trunk)
     assert all(torch.equal(value, weights[name]) for name, value in head.items())

@@ -408,9 +408,9 @@ def test_interruption_leaves_nothing(call, tmp_path, dia_state, monkeypatch):
     assert os.listdir(tmp_path) == ['source.pth']
 
 
-@pytest.mark.parametrize('script', ('dla', 'torchvision_names'))
-def test_scripts_run_from_anywhere(script, tmp_path):
-    command = [sys.executable, FOLDER / f'{script}.py', '--help']
+def test_scripts_run_from_anywhere(tmp_path):
+    """One that imports what lies beside it."""
+    command = [sys.executable, FOLDER / 'dla.py', '--help']
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0 and done.stdout.startswith('usage: '), done.stderr
 

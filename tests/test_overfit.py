@@ -83,11 +83,9 @@ def draw_data(folder):
 
 
 @pytest.fixture
-def data(tmp_path, monkeypatch):
+def data(quick_runs, tmp_path, monkeypatch):
     """The content of the annotation file; the configs lie in the current folder."""
     monkeypatch.chdir(tmp_path)
-    # Most of the time would go into the layout of the config that a run keeps.
-    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, False))
     content = draw_data(tmp_path / 'data')
     Path('data/boxes.json').write_text(json.dumps(content))
     Path('boxes.py').write_text(BOXES)

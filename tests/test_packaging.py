@@ -79,7 +79,8 @@ def test_wheel_contains_configs_and_tools(wheel):
 
 
 def test_mim_trains_a_config_of_the_wheel_by_its_name(mim):
-    options = ('train_cfg.max_epochs=1', 'train_dataloader.batch_size=512')
+    options = [f'{part}_dataloader.dataset.indices=16' for part in ('train', 'val')]
+    options.append('train_cfg.max_epochs=1')
     run = mim('train', 'mmdia', 'dia-resnet18_digits.py', '--gpus', '0', '--cfg-options', *options)
     assert run.returncode == 0, run.stdout + run.stderr
     # the copy beside the metadata

@@ -1,4 +1,7 @@
-"""mmdia's types and configs are found without any import of it in a config."""
+"""mmdia's types and configs are found without any import of it in a config.
+
+So they are in a fresh process, too: test_config_of_another_library in test_loader.py.
+"""
 
 import subprocess
 import sys
@@ -14,22 +17,6 @@ import mmdia
 from mmdia.apis import list_interactions
 from mmdia.models import LayerInteraction, ResNet
 from mmdia.registry import MODELS
-
-
-@pytest.mark.parametrize('library', ('mmpretrain', 'mmdet'))
-def test_backbone_builds_from_the_scope_of_either_library(library):
-    code = f"""
-from mmengine.registry import DefaultScope, MODELS
-from {library}.registry import MODELS as LIBRARY_MODELS
-DefaultScope.get_instance('test', scope_name='{library}')
-for models in (MODELS, LIBRARY_MODELS):
-    model = models.build(dict(type='mmdia.DIAResNet', depth=18, ratio=4))
-    assert type(model).__module__ == 'mmdia.models.backbones.named'
-model = LIBRARY_MODELS.build(
-    dict(type='mmdia.ResNet', depth=18, interaction=dict(type='RLA')))
-assert type(model.interaction).__name__ == 'RLA'
-"""
-    subprocess.run([sys.executable, '-c', code], check=True, timeout=120)
 
 
 @pytest.mark.parametrize(

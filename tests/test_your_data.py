@@ -2,8 +2,6 @@
 
 import json
 import re
-import runpy
-from itertools import count
 from pathlib import Path
 
 import cv2
@@ -46,7 +44,6 @@ for part in ('val', 'test'):
 _base_.test_pipeline[1].scale = (64, 64)
 """
 SLIM_HEAD = "model['roi_head']['bbox_head']['fc_out_channels'] = 8"
-NUMBERS = count()
 
 
 def write_image(path):
@@ -95,32 +92,14 @@ TASKS = {
 }
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Runs a tool in this process."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv('LOCAL_RANK', '0')
-    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, False))
-    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
-
-    def run_tool(name, *args):
-        tool = str(ROOT / 'tools' / name)
-        if name != 'image_demo.py':  # Runs of one second would share their log.
-            args += ('--cfg-options', f'experiment_name=yours_{next(NUMBERS)}')
-        monkeypatch.setattr('sys.argv', [tool, *args])
-        runpy.run_path(tool, run_name='__main__')
-        return ''.join(capsys.readouterr())
-
-    return run_tool
-
-
 def save_plain_trunk():
     plain = MODELS.build(dict(type='mmdia.ResNet', depth=50, base_channels=8, stem_channels=8))
     torch.save(plain.state_dict(), 'trunk.pth')
 
 
 @pytest.mark.parametrize('task', TASKS)
-def test_page(run, task):
+def test_page(run_tool, task, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     write_data, slim, metric = TASKS[task]
     write_data()
     save_plain_trunk()
@@ -128,7 +107,7 @@ def test_page(run, task):
     commands = [(tool, args) for tool, args in COMMANDS if f'{task}.py' in args]
     assert [tool for tool, _ in commands] == ['train.py', 'test.py', 'image_demo.py']
     for tool, args in commands:
-        said = run(tool, *re.sub(r'epoch_\d+', 'epoch_1', args).split())
+        said = run_tool(tool, *re.sub(r'epoch_\d+', 'epoch_1', args).split())
         assert tool == 'image_demo.py' or metric in said
     assert list(Path().rglob('shown/**/*.*g')) and list(Path('outputs').rglob('*.*g'))
 

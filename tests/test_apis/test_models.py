@@ -190,7 +190,8 @@ def published(tmp_path, monkeypatch):
     for name, data in ((CLASSIFIER, 'ImageNet-1k'), (DETECTOR, 'COCO')):
         (entry,) = (entry for entry in index.model_entries() if entry['Name'] == name)
         (tmp_path / f'{name}.py').write_text(
-            f'_base_ = {str(index.MODEL_INDEX.parent / entry["Config"])!r}\nmodel = {SLIM[name]}'
+            f'_base_ = {str(index.MODEL_INDEX.parent / entry["Config"])!r}\nmodel = {SLIM[name]}\n'
+            + '_base_.test_dataloader.dataset.pipeline[1].scale = (96, 96)' * (name == DETECTOR)
         )
         torch.manual_seed(7)
         weights = tmp_path / f'{name}.pth'
@@ -259,6 +260,7 @@ def test_functions_of_mmdetection(image):
     cfg = get_config(f'mmdia::dia/{DETECTOR}.py')
     cfg.merge_from_dict(dict(model=SLIM[DETECTOR]))
     for model in (init_detector(cfg, device='cpu'), get_model(DETECTOR, **SLIM[DETECTOR])):
+        model.cfg.test_dataloader.dataset.pipeline[1].scale = (96, 96)
         assert inference_detector(model, image).pred_instances.bboxes.shape[1] == 4
 
 

@@ -53,19 +53,22 @@ def test_unknown_name():
 
 
 def test_the_other_schemes_stay():
-    code = """
-import mmdia.apis
-from mmengine.runner import CheckpointLoader
-assert CheckpointLoader._get_checkpoint_loader('mmdia://x').__name__ == 'load_from_mmdia'
-for path in ('http://x', 'x'):
-    assert CheckpointLoader._get_checkpoint_loader(path).__module__ == 'mmengine.runner.checkpoint'
+    find = CheckpointLoader._get_checkpoint_loader
+    assert find('mmdia://x').__name__ == 'load_from_mmdia'
+    for path in ('http://x', 'x'):
+        assert find(path).__module__ == 'mmengine.runner.checkpoint'
+
+
+# The first type of ours in a process, without custom_imports: that of a backbone or of a plugin.
+PLUGIN = """
+from mmdet.models.backbones import ResNet
+model = ResNet(50, plugins=[dict(cfg=dict(type='mmdia.SE'), position='after_conv3')])
+assert type(model.layer1[0].se).__module__ == 'mmdia.models.attentions.se'
 """
-    subprocess.run([sys.executable, '-c', code], check=True, timeout=120)
 
 
-# Without custom_imports: the type of the backbone is enough.
-@pytest.mark.parametrize('library', ('mmpretrain', 'mmdet'))
-def test_config_of_another_library(name_trunk, tmp_path, library):
+@pytest.mark.parametrize(('library', 'first'), (('mmpretrain', ''), ('mmdet', PLUGIN)))
+def test_config_of_another_library(name_trunk, tmp_path, library, first):
     pytest.importorskip(f'{library}.models')
     trunk = randomize(ResNet(**SLIM))
     folder = tmp_path / 'mirror'
@@ -77,11 +80,18 @@ def test_config_of_another_library(name_trunk, tmp_path, library):
 import os, torch
 from pathlib import Path
 from {library}.registry import MODELS
-from mmengine.registry import DefaultScope
+from mmengine.registry import DefaultScope, MODELS as ROOT
 DefaultScope.get_instance('test', scope_name='{library}')
+{first}
+slim = dict(depth=18, stem_channels=8, base_channels=8)
 model = MODELS.build(dict(
-    type='mmdia.ResNet', depth=18, stem_channels=8, base_channels=8,
-    interaction=dict(type='mmdia.DIALSTM', ratio=4), init_cfg=dict(type='Pretrained', checkpoint='mmdia://trunk')))
+    type='mmdia.ResNet', interaction=dict(type='mmdia.DIALSTM', ratio=4),
+    init_cfg=dict(type='Pretrained', checkpoint='mmdia://trunk'), **slim))
+for models in (MODELS, ROOT):
+    named = models.build(dict(type='mmdia.DIAResNet', ratio=4, **slim))
+    assert type(named).__module__ == 'mmdia.models.backbones.named'
+rla = MODELS.build(dict(type='mmdia.ResNet', interaction=dict(type='RLA'), **slim))
+assert type(rla.interaction).__name__ == 'RLA'
 from mmdia.checkpoints import index
 index.TRUNKS = Path({str(tmp_path / 'index.yml')!r})
 os.environ['MMDIA_CHECKPOINTS'] = {str(folder)!r}

@@ -7,7 +7,6 @@ import runpy
 import time
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -77,15 +76,9 @@ def change(path, update):
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
+def folder(quick_runs, tmp_path, monkeypatch):
     """The current folder, with the same images as every kind of dataset."""
     monkeypatch.chdir(tmp_path)
-    # Most of the time would go into what a run says of its environment and config, and into
-    # collecting the garbage of the whole process for each dataset.
-    garbage = SimpleNamespace(collect=lambda: None)
-    monkeypatch.setattr('mmengine.dataset.base_dataset.gc', garbage)
-    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, False))
-    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
     places = ('images', 'train/cat', 'train/dog', 'val/cat', 'val/dog', 'JPEGImages', 'Annotations')
     for place in places:
         Path(place).mkdir(parents=True)

@@ -9,17 +9,18 @@ from torch import nn
 
 from mmdia.engine import CompileBackboneHook
 from mmdia.registry import HOOKS
+from mmdia.testing import check_compiling
 
-from ..helpers import needs_compiler, randomize, slim_resnet
+from ..helpers import INTERACTIONS, needs_compiler, randomize, slim_resnet, small_networks
 
 MAIN = ('mmdia.DIALSTM', 'mmdia.DLALight', 'mmdia.RLA', 'mmdia.MRLABase')
-ALL_LEVELS = dict(out_indices=(0, 1, 2, 3))
+LEVELS = dict(num_stages=2, out_indices=(0, 1))
 
 
 class Classifier(nn.Module):
     def __init__(self, interaction):
         super().__init__()
-        self.backbone = randomize(slim_resnet(interaction, **ALL_LEVELS))
+        self.backbone = randomize(slim_resnet(interaction, **LEVELS))
 
 
 @pytest.fixture
@@ -48,6 +49,15 @@ def train(model, sizes):
         optimizer.zero_grad()
         sum(level.square().mean() for level in model.backbone(x)).backward()
         optimizer.step()
+
+
+# Blocks of both depths call interactions alike; one is within the blocks, too.
+@needs_compiler
+@pytest.mark.parametrize(
+    ('interaction', 'depth'), [*((i, 18) for i in INTERACTIONS), ('mmdia.LayerAggregation', 50)]
+)
+def test_every_method(interaction, depth):
+    check_compiling(small_networks(interaction, depth))
 
 
 @needs_compiler

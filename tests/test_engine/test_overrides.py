@@ -64,7 +64,7 @@ GPUS = torch.cuda.device_count()
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(quick_runs, tmp_path, monkeypatch):
     """Runs a tool in this process; returns its runner."""
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     monkeypatch.setenv('LOCAL_RANK', '0')

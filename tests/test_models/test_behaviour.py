@@ -8,6 +8,7 @@ from mmdia.models import ResNet
 from mmdia.testing import (
     ALL_LEVELS,
     CHECKS,
+    check_compiling,
     check_export,
     check_hooks,
     gradients,
@@ -22,10 +23,10 @@ pytestmark = [
 ]
 
 
-# The others are swept over all trunks in test_tools.
+# The others are in test_tools, on all trunks, and in test_compile.py.
 @pytest.mark.parametrize(
     'check',
-    [check for check in CHECKS if check not in (check_export, check_hooks)],
+    [check for check in CHECKS if check not in (check_compiling, check_export, check_hooks)],
     ids=lambda check: check.__name__,
 )
 def test_check(interaction, depth, check):

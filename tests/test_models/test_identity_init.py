@@ -1,4 +1,7 @@
-"""With a plain trunk's weights, every method starts as the plain network."""
+"""With a plain trunk's weights, every method starts as the plain network.
+
+Slim networks are in test_behaviour.py and test_trunks.py.
+"""
 
 import pytest
 import torch
@@ -6,22 +9,9 @@ from torch import nn
 
 from mmdia.models import DIALSTM, LSTMCell, ResNet
 
-from ..helpers import INTERACTIONS, randomize, slim_resnet
+from ..helpers import INTERACTIONS, randomize
 
 ALL_LEVELS = dict(out_indices=(0, 1, 2, 3))
-
-
-@pytest.mark.parametrize('interaction', INTERACTIONS)
-@pytest.mark.parametrize('depth', (34, 101))  # others: test_behaviour.py
-@torch.no_grad()
-def test_network_is_bit_identical_to_the_plain_one(interaction, depth):
-    plain = randomize(slim_resnet('mmdia.LayerInteraction', depth, **ALL_LEVELS)).eval()
-    model = slim_resnet(interaction, depth, dict(identity_init=True), **ALL_LEVELS).eval()
-    missing, unexpected = model.load_state_dict(plain.state_dict(), strict=False)
-    assert not unexpected and all('interaction' in name.split('.') for name in missing)
-    x = torch.randn(2, 3, 65, 97)
-    for level, expected in zip(model(x), plain(x), strict=True):
-        assert torch.equal(level, expected)
 
 
 @pytest.mark.parametrize('interaction', INTERACTIONS)

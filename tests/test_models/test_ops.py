@@ -18,7 +18,14 @@ from mmdia.models.ops import (
 )
 from mmdia.models.ops.normalization import source_of
 
-from ..helpers import DEPTHS, INTERACTIONS, randomize, slim_resnet
+from ..helpers import (
+    DEPTHS,
+    INTERACTIONS,
+    forget_living_objects,
+    living_maps,
+    randomize,
+    slim_resnet,
+)
 
 MODES = ('train', 'norm_eval', 'eval')
 
@@ -59,12 +66,13 @@ def test_networks_equal_what_autograd_computes(
     interaction, depth, mode, memory_format, by_autograd
 ):
     x = torch.randn(3, 3, 33, 47, dtype=torch.float64).to(memory_format=memory_format)
-    model = network(interaction, depth, mode).to(memory_format=memory_format)
+    args = dict(depth=depth, mode=mode, num_stages=2)
+    model = network(interaction, **args).to(memory_format=memory_format)
     ours = run(model, x)
     with torch.no_grad():
         inference = model(x)[0] if mode == 'eval' else None
     by_autograd()
-    model = network(interaction, depth, mode).to(memory_format=memory_format)
+    model = network(interaction, **args).to(memory_format=memory_format)
     expected = run(model, x)
     torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-12)
     if mode == 'eval':
@@ -121,21 +129,15 @@ def test_statistics_are_collected_without_gradients(interaction, depth):
     torch.testing.assert_close(*buffers, rtol=1e-10, atol=1e-12)
 
 
-def living_maps():
-    tensors = (o for o in gc.get_objects() if type(o) is torch.Tensor)
-    return [t for t in tensors if t.dim() == 4 and min(t.shape[2:]) > 4]
-
-
 @pytest.mark.parametrize('interaction', INTERACTIONS)
 def test_nothing_outlives_the_backward_pass(interaction):
     model = slim_resnet(interaction).train()
     images = torch.randn(2, 3, 160, 160)
-    gc.collect()
-    before = {id(t): t for t in living_maps()}
+    forget_living_objects()
     gc.disable()
     try:
         model(images)[0].mean().backward()
-        assert all(id(t) in before for t in living_maps())
+        assert living_maps() == []
     finally:
         gc.enable()
 
@@ -146,10 +148,9 @@ def test_maps_of_a_stage_end_with_it(interaction):
     """Of a stage only the output lives in the next, whatever was remembered there."""
     model = slim_resnet(interaction, 34).eval()
     sizes = []
-    gc.collect()
-    before = {id(t): t for t in living_maps()}
+    forget_living_objects()
     model.layer2[1].register_forward_pre_hook(
-        lambda *_: sizes.extend(t.shape[-1] for t in living_maps() if id(t) not in before)
+        lambda *_: sizes.extend(t.shape[-1] for t in living_maps())
     )
     model(torch.randn(1, 3, 160, 160))
     # Its output, and a feature map that blocks read, which crosses the stages.
@@ -175,7 +176,7 @@ def test_a_graph_that_is_not_used_is_freed(interaction):
     images = torch.randn(2, 3, 64, 64, requires_grad=True)
     witness = nn.Module()
     alive = weakref.ref(witness)
-    gc.collect()
+    forget_living_objects()
     gc.disable()
     try:
         model(Witness.apply(images, witness))
@@ -441,10 +442,9 @@ def test_patched_activations_are_not_recomputed(interaction, by_autograd):
 def test_halves_of_a_block_end_with_it():
     model = slim_resnet('mmdia.LayerInteraction').eval()
     sizes = []
-    gc.collect()
-    before = {id(t): t for t in living_maps()}
+    forget_living_objects()
     model.layer1[1].register_forward_pre_hook(
-        lambda *_: sizes.extend(t.shape[-1] for t in living_maps() if id(t) not in before)
+        lambda *_: sizes.extend(t.shape[-1] for t in living_maps())
     )
     model(torch.randn(1, 3, 160, 160))
     assert sizes.count(40) <= 2  # the inputs of the stage and of the block
@@ -458,7 +458,7 @@ def test_norms_without_a_part(interaction, part, training, by_autograd):
 
     def run_without_part():
         torch.manual_seed(0)
-        model = slim_resnet(interaction).double().train(training)
+        model = slim_resnet(interaction, num_stages=2).double().train(training)
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 setattr(module, part, None)

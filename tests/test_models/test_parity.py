@@ -8,7 +8,7 @@ from mmpretrain.models import ResNet as MMPretrainResNet
 
 from mmdia.models import ResNet
 
-from ..helpers import INTERACTIONS, randomize
+from ..helpers import DEPTHS, INTERACTIONS, randomize
 
 TORCHVISION = {
     18: torchvision.models.resnet18,
@@ -29,10 +29,9 @@ def test_output_is_bit_identical(depth, style):
         theirs = theirs_class(depth, style=style, **ALL_LEVELS)
         theirs.eval()
         theirs.load_state_dict(ours.state_dict())
-        for size in ((65, 97), (224, 224)):
-            images = torch.randn(1, 3, *size)
-            for our_level, their_level in zip(ours(images), theirs(images), strict=True):
-                assert torch.equal(our_level, their_level)
+        images = torch.randn(1, 3, 65, 97)
+        for our_level, their_level in zip(ours(images), theirs(images), strict=True):
+            assert torch.equal(our_level, their_level)
 
 
 @torch.no_grad()
@@ -47,8 +46,11 @@ def test_dilated_stages_are_bit_identical():
         assert torch.equal(our_level, their_level)
 
 
-@pytest.mark.parametrize('interaction', INTERACTIONS)
-@pytest.mark.parametrize('depth', TORCHVISION)
+# Depths differ in nothing that interactions see but the kind of block.
+@pytest.mark.parametrize(
+    ('depth', 'interaction'),
+    [(d, i) for d in TORCHVISION for i in INTERACTIONS if d in DEPTHS or i == 'mmdia.DIALSTM'],
+)
 def test_names_and_shapes_are_those_of_torchvision(depth, interaction):
     with torch.device('meta'):
         ours = ResNet(depth, dict(type=interaction)).state_dict()

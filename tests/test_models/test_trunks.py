@@ -55,7 +55,7 @@ SHORTCUT_READERS = ('mmdia.DLALight', 'mmdia.MRLALight')
 def test_every_parameter_learns(trunk, interaction):
     kwargs = dict(zero_init_residual=False) if trunk == 'V1d' else {}
     model = randomize(build(trunk, interaction, **kwargs)).double().train()
-    x = torch.randn(4, 3, 33, 47, dtype=torch.float64)
+    x = torch.randn(4, 3, 17, 23, dtype=torch.float64)
     model(x)[0].square().mean().backward()
     for name, p in model.named_parameters():
         assert p.grad is not None and torch.isfinite(p.grad).all(), name
@@ -66,28 +66,15 @@ def test_every_parameter_learns(trunk, interaction):
 @torch.no_grad()
 def test_identity_init_is_the_plain_network(trunk):
     plain = randomize(build(trunk)).eval()
-    x = torch.randn(2, 3, 64, 64)
+    x = torch.randn(2, 3, 33, 47)
+    (expected,) = plain(x)
+    cls, args = TRUNKS[trunk]
     for interaction in INTERACTIONS:
-        cls, args = TRUNKS[trunk]
         cfg = dict(type=interaction, identity_init=True) | SLIM.get(interaction, {})
         model = cls(interaction=cfg, **args).eval()
         model.init_weights()
         model.load_state_dict(plain.state_dict(), strict=False)
-        assert torch.equal(model(x)[0], plain(x)[0]), interaction
-
-
-@by_trunk
-def test_checkpointing_changes_nothing(trunk):
-    x = torch.randn(2, 3, 33, 47, dtype=torch.float64)
-    plain = build(trunk, 'mmdia.LayerAggregation').double().train()
-    saving = build(trunk, 'mmdia.LayerAggregation', with_cp=True).double().train()
-    saving.load_state_dict(plain.state_dict())
-    for model in (plain, saving):
-        model(x)[0].square().mean().backward()
-    for p, q in zip(plain.parameters(), saving.parameters(), strict=True):
-        torch.testing.assert_close(q.grad, p.grad, rtol=1e-10, atol=1e-12)
-    for a, b in zip(plain.buffers(), saving.buffers(), strict=True):
-        torch.testing.assert_close(b, a, rtol=1e-10, atol=0)
+        assert torch.equal(model(x)[0], expected), interaction
 
 
 @by_trunk

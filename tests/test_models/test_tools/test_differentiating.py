@@ -1,7 +1,6 @@
 """Tools that differentiate otherwise than by one backward pass."""
 
 import copy
-import gc
 
 import pytest
 import torch
@@ -11,7 +10,8 @@ from torch.utils.checkpoint import checkpoint
 from mmdia.models import LayerAttention
 from mmdia.models.ops import gated_sum, normalization
 
-from .networks import assert_same, each_network, images, network
+from ...helpers import forget_living_objects, living_maps
+from .networks import assert_same, each_network, each_part, images, network
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def gradients_of(model, x):
     return dict(zip(parameters, torch.autograd.grad(loss, parameters.values(), allow_unused=True)))
 
 
-@each_network
+@each_part
 def test_gradients_of_gradients(interaction, trunk, by_autograd):
     def run():
         model = network(interaction, trunk).train()
@@ -47,7 +47,7 @@ def test_gradients_of_gradients(interaction, trunk, by_autograd):
     assert_same(ours, run(), rtol=1e-8)
 
 
-@each_network
+@each_part
 def test_gradients_of_single_samples(interaction, trunk):
     model = network(interaction, trunk)
     parameters = {name: p.detach() for name, p in model.named_parameters()}
@@ -65,22 +65,15 @@ def test_gradients_of_single_samples(interaction, trunk):
                 assert_same(value[i], expected[name])
 
 
-def living_maps():
-    return [
-        o for o in gc.get_objects() if type(o) is torch.Tensor and o.dim() == 4 and o.shape[-1] > 4
-    ]
-
-
 @each_network
 def test_checkpointing_from_outside(interaction, trunk):
     expected = gradients_of(network(interaction, trunk).train(), images())
     model = network(interaction, trunk).train()
     x = images().requires_grad_()
-    gc.collect()
-    before = {id(t) for t in living_maps()}
+    forget_living_objects()
     out = checkpoint(lambda x: model(x)[0], x, use_reentrant=False)
     # Nothing but the output is kept; the graph itself is no object of Python.
-    assert [t for t in living_maps() if id(t) not in before and t is not out] == []
+    assert [t for t in living_maps() if t is not out] == []
     out.square().mean().backward()
     for name, p in model.named_parameters():
         if expected[name] is not None:

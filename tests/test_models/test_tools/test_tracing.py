@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from .networks import assert_same, each_network, each_part, images, network
+from .networks import assert_same, each_part, images, network
 
 OTHER = dict(batch_size=3, size=(24, 40))
 
@@ -25,13 +25,14 @@ class FirstLevel(nn.Module):
         return self.backbone(x)[0]
 
 
-@each_network
+@each_part
 @pytest.mark.parametrize('gradients', (True, False))
 def test_jit_trace(interaction, trunk, gradients):
     model = FirstLevel(network(interaction, trunk))
     with torch.set_grad_enabled(gradients), warnings.catch_warnings():
         warnings.simplefilter('ignore', torch.jit.TracerWarning)
-        traced = torch.jit.trace(model, images())
+        # Its own check, at the same size, says less than the one below.
+        traced = torch.jit.trace(model, images(), check_trace=False)
         for x in (images(), images(**OTHER)):
             assert_same(traced(x), model(x))
 
@@ -81,10 +82,9 @@ def test_onnx_by_tracing(interaction, trunk):
         assert_same(run_onnx(buffer.getvalue(), x), expected, rtol=1e-4, atol=atol)
 
 
-# It starts with torch.export, which is tested above, and takes 5 to 10 seconds.
-@pytest.mark.parametrize(
-    'interaction', ('mmdia.DIALSTM', 'mmdia.DLABase', 'mmdia.LayerAggregation', 'mmdia.RLA')
-)
+# It starts with torch.export, which is tested above, and takes 5 to 10 seconds. DIA-LSTM is
+# exported so by the tool, in test_export.py.
+@pytest.mark.parametrize('interaction', ('mmdia.DLABase', 'mmdia.LayerAggregation', 'mmdia.RLA'))
 def test_onnx_by_export(interaction):
     model = FirstLevel(network(interaction, 'ResNet-18').float())
     with warnings.catch_warnings():

@@ -10,7 +10,7 @@ from mmengine.model.efficient_conv_bn_eval import turn_on_efficient_conv_bn_eval
 from torch import nn
 from torch.nn.utils import parametrizations, prune, remove_weight_norm, weight_norm
 
-from .networks import assert_same, each_network, images, network
+from .networks import assert_same, each_network, each_part, images, network
 
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
 # What cannot work, and why.
@@ -127,7 +127,7 @@ def test_replaced_layers(interaction, trunk):
     assert all(m.scale.grad is not None for m in model.modules() if isinstance(m, Adapted))
 
 
-@each_network
+@each_part
 def test_symbolic_tracing(interaction, trunk):
     model = network(interaction, trunk)
     traced = torch.fx.symbolic_trace(model)
@@ -135,7 +135,7 @@ def test_symbolic_tracing(interaction, trunk):
         assert_same(traced(x), model(x))
 
 
-@each_network
+@each_part
 def test_efficient_conv_bn_eval(interaction, trunk):
     model = network(interaction, trunk)
     expected = model(images())
@@ -149,7 +149,7 @@ def test_efficient_conv_bn_eval(interaction, trunk):
     assert_same(model(images()), expected)
 
 
-@each_network
+@each_part
 def test_complexity_analysis(interaction, trunk):
     model = network(interaction, trunk).float()
     info = get_model_complexity_info(model, (3, 32, 32), show_table=True, show_arch=False)
