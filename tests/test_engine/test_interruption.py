@@ -40,6 +40,7 @@ ACCUMULATE = 'optim_wrapper = dict(accumulative_counts=4)'
 DETECTION = f"""
 _base_ = '{ROOT}/configs/demo/faster-rcnn_dia-r18_fpn_shapes.py'
 train_dataloader = dict(batch_size=2, num_workers=0, dataset=dict(indices=6))
+val_dataloader = dict(dataset=dict(num_images=2))
 train_cfg = dict(max_epochs=2, val_interval=5)
 custom_hooks = [dict(type='SendSignal')]
 default_hooks = dict(logger=dict(interval=1))
