@@ -21,7 +21,7 @@ from mmdia.models import ResNet
 from mmdia.results.complexity import count_flops, measure_complexity
 from mmdia.testing import randomize
 
-from .test_your_data import ROOT, run, write_image  # noqa: F401
+from .test_your_data import ROOT, write_image
 
 pytestmark = pytest.mark.usefixtures('metafiles_are_read_once')
 SHORT = r'iter_\d+|epoch_\d+', lambda found: 'iter_4' if 'iter' in found[0] else 'epoch_1'
@@ -108,12 +108,19 @@ def assert_drawn():
 
 
 @pytest.fixture
+def run(run_tool, tmp_path, monkeypatch):
+    """Runs a tool in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return run_tool
+
+
+@pytest.fixture
 def fruit():
     pytest.importorskip('mmseg')
     return partial(prepare, 'fruit', SLIM_SEGMENTATION, type='mmdia.ResNetV1c', depth=50)
 
 
-def test_segmentation(run, fruit):  # noqa: F811
+def test_segmentation(run, fruit):
     from mmseg.visualization import SegLocalVisualizer
 
     train, test, demo = fruit()
@@ -145,7 +152,7 @@ def test_segmentation(run, fruit):  # noqa: F811
         assert np.array_equal(again.pred_sem_seg.data[0], classes)
 
 
-def test_segmentation_starts_from_a_plain_network(run, fruit):  # noqa: F811
+def test_segmentation_starts_from_a_plain_network(run, fruit):
     fruit()
     cfg = Config.fromfile('fruit.py')
     plain = cfg.copy()
@@ -188,7 +195,7 @@ def test_attached_to_a_segmentation_network(trunk):
         assert all(map(torch.equal, native(images), model.backbone(images)))
 
 
-def test_tools_on_segmentation(run, fruit, capsys):  # noqa: F811
+def test_tools_on_segmentation(run, fruit, capsys):
     fruit()
     run('analysis_tools/attention.py', 'curve', 'fruit.py', 'none', '--split', 'val')
     assert Path('work_dirs/analysis/curve.csv').read_text().count('gate,layer4') == 3
@@ -207,7 +214,7 @@ def test_tools_on_segmentation(run, fruit, capsys):  # noqa: F811
     assert whole > backbone  # the decode head, too
 
 
-def test_rotated_boxes(run, monkeypatch):  # noqa: F811
+def test_rotated_boxes(run, monkeypatch):
     pytest.importorskip('mmrotate')
     # The metric starts processes that import everything anew, four for each evaluation.
     metric = 'mmrotate.evaluation.functional.mean_ap'
