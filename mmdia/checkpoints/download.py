@@ -1,5 +1,6 @@
 """Downloads that end complete or not at all."""
 
+import errno
 import logging
 import os
 import sys
@@ -22,6 +23,8 @@ PAUSE = 1.0
 # Bytes of a file, and of what is read at once.
 LARGEST = 32 << 30
 CHUNK = 1 << 20
+# What is wrong with the disk, where other mirrors do not help.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 HEADERS = {'User-Agent': 'mmdia', 'Accept-Encoding': 'identity'}
 # Raises a ValueError if a file is not what it should be.
 Check = Callable[[Path], None]
@@ -46,9 +49,12 @@ def check_hash(path: Path, digits: str) -> None:
     Raises:
         ValueError: If it has another.
     """
-    digest = sha256(path.read_bytes()).hexdigest()
-    if not digest.startswith(digits):
-        raise ValueError(f'wrong content: SHA-256 {digest}, expected {digits}')
+    digest = sha256()
+    with open(path, 'rb') as file:
+        while data := file.read(CHUNK):
+            digest.update(data)
+    if not digest.hexdigest().startswith(digits):
+        raise ValueError(f'wrong content: SHA-256 {digest.hexdigest()}, expected {digits}')
 
 
 def is_good(path: Path, check: Check) -> bool:
@@ -158,6 +164,8 @@ def download(
                 try:
                     return download_from(url, target, check)
                 except (OSError, HTTPException, ValueError) as error:
+                    if getattr(error, 'errno', None) in DISK_ERRORS:
+                        raise DownloadError(f'cannot write {target}: {error.strerror}') from error
                     failures[url] = str(error) or type(error).__name__
                     report(f'{url}: {failures[url]}')
     reasons = '\n'.join(f'  {url}: {why}' for url, why in failures.items())
