@@ -79,6 +79,7 @@ class ToyTraining:
         self.schedule = None
         self.seed = 3
         self.batch_size = 2
+        self.averages = True
         self.validated = []
         self.interrupted_at = None
 
@@ -118,7 +119,7 @@ class ToyTraining:
             custom_hooks=[
                 SendSignal(self.interrupted_at),
                 InterruptionHook(),
-                dict(type='EMAHook'),
+                *[dict(type='EMAHook')] * self.averages,
             ],
             log_processor=dict(by_epoch=self.by_epoch),
             randomness=dict(seed=self.seed),

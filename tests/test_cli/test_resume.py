@@ -101,9 +101,12 @@ def test_what_is_not_a_run_is_not_resumed(content):
     resume(COMPLETE, 'x.pth')
 
 
-@pytest.mark.parametrize('parts', (['state_dict', 'ema_state_dict'], ['ema_state_dict']))
+@pytest.mark.parametrize(
+    'parts', (['state_dict'], ['state_dict', 'ema_state_dict'], ['ema_state_dict'])
+)
 def test_weights_and_averages_have_to_fit(parts, tmp_path):
     training = ToyTraining(tmp_path)
+    training.averages = 'ema_state_dict' in parts
     training.interrupt_at(1)
     with pytest.raises(SystemExit, match='143'):
         training.run()
