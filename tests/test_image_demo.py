@@ -186,15 +186,21 @@ def test_bad_inputs(demo, models, image, tmp_path):
     (tmp_path / 'text.mp4').write_text('no video')
     (tmp_path / 'damaged').mkdir()
     (tmp_path / 'damaged' / 'zero.png').touch()
+    (tmp_path / 'short.png').write_bytes(image.read_bytes()[:40])
+    assert cv2.haveImageReader(str(tmp_path / 'short.png'))
     for name, message in (
         ('none.png', 'none.png does not exist'),
         ('empty', 'folder .*empty has no images'),
         ('text.jpg', 'image .*text.jpg cannot be read'),
         ('damaged', 'image .*zero.png cannot be read'),
+        ('short.png', 'image .*short.png cannot be read: it is damaged or no image'),
         ('text.mp4', 'video .*text.mp4 cannot be read'),
     ):
         with pytest.raises(SystemExit, match=message):
             demo(tmp_path / name, *models['detector'])
+    for url in ('http://127.0.0.1:9/a.jpg', 'nowhere://a.jpg'):
+        with pytest.raises(SystemExit, match=f'image {url} cannot be read: '):
+            demo(url, *models['detector'])
     Path('again.py').write_text("_base_ = './none.py'")
     Path('without.py').write_text('a = 1')
     for config, message in (

@@ -11,6 +11,7 @@ from typing import Callable, List, Optional
 import cv2
 import mmcv
 import numpy as np
+from mmengine import fileio
 from mmengine.config import Config
 from mmengine.infer import BaseInferencer
 from mmengine.registry import init_default_scope
@@ -57,8 +58,8 @@ def parse_args() -> Namespace:
 def find_inputs(inputs: str) -> List[str]:
     """The images, or the video, that an argument stands for."""
     if '://' in inputs:
-        return [inputs]
-    if Path(inputs).is_dir():
+        found = [inputs]
+    elif Path(inputs).is_dir():
         files = Path(inputs).iterdir()
         found = sorted(str(file) for file in files if file.suffix.lower() in IMAGES)
         if not found:
@@ -68,9 +69,20 @@ def find_inputs(inputs: str) -> List[str]:
     else:
         raise SystemExit(f'{inputs} does not exist')
     for image in found:
-        if not is_video(image) and not cv2.haveImageReader(image):
-            raise SystemExit(f'image {image} cannot be read')
+        if not is_video(image):
+            check_image(image)
     return found
+
+
+def check_image(image: str) -> None:
+    """Exit with an error unless an image can be loaded."""
+    try:
+        content = np.frombuffer(fileio.get(image), np.uint8)
+        reason = 'it is damaged or no image' if cv2.imdecode(content, 1) is None else None
+    except Exception as error:  # servers, disks and decoders fail in every way
+        reason = ' '.join(str(error).split())
+    if reason:
+        raise SystemExit(f'image {image} cannot be read: {reason}')
 
 
 def is_video(path: str) -> bool:
