@@ -297,6 +297,6 @@ def read_work_dir(work_dir: Union[str, Path]) -> dict:
     config = trained[-1] / 'vis_data' / 'config.py'
     cfg = read_dump(config)
     seed = (cfg.get('randomness') or {}).get('seed')
-    seed = str(work_dir) if seed is None else seed
+    seed = str(Path(work_dir).resolve()) if seed is None else seed  # once, by any path
     run = name_of_run(Path(work_dir), config)
     return dict(run=run, config=str(config), seed=seed, **summarize(progress))

@@ -176,7 +176,11 @@ def test_damaged_logs(tmp_path):
 def test_any_work_dir(work_dir):
     assert read_work_dir(work_dir)['run'] == work_dir.name
     (work_dir / 'my-net.py').write_text('')
-    assert read_work_dir(work_dir)['seed'] == str(work_dir)  # runs without seeds differ
+    seed = read_work_dir(work_dir)['seed']
+    assert seed == str(work_dir.resolve())  # runs without seeds differ, paths of one do not
+    (work_dir.parent / 'link').symlink_to(work_dir)
+    for path in (work_dir.parent / 'link', os.path.relpath(work_dir)):
+        assert read_work_dir(path)['seed'] == seed
     config = work_dir / '20260101_120000' / 'vis_data' / 'config.py'
     config.write_text('randomness = dict(seed=3)\n')
     record = read_work_dir(work_dir)
