@@ -219,5 +219,9 @@ def read_models(
         figure = '' if part else printed.get(run, '')
         models.append(Model(name, cfg, own, samples[name], complexity, difference, figure))
     if not models:
-        raise ValueError(f'no record of --runs {runs!r} has --metric {metric!r}')
+        own = [record for record in records if fnmatch(record['run'], runs)]
+        scalars = ', '.join(sorted({name for record in own for name in record['last']})) or 'none'
+        raise ValueError(
+            f'no record of --runs {runs!r} has --metric {metric!r}; their scalars: {scalars}'
+        )
     return models

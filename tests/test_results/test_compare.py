@@ -202,6 +202,18 @@ def test_baseline_that_is_none_of_the_runs(tool, results):
         tool(results, '--baseline', 'a')
 
 
+def test_runs_without_the_metric_are_named(tool, results, monkeypatch, capsys):
+    detector = dict(run='detector', config='', seed=0, seconds=1.0, last={'coco/bbox_mAP': 0.5})
+    (results / 'more.jsonl').write_text(json.dumps(dict(detector, best={})))
+    with pytest.raises(SystemExit, match=r"'bbox_mAP'; their scalars: coco/bbox_mAP$"):
+        tool(results, '--metric', 'bbox_mAP', '--runs', 'det*')
+    for runs, message in (('small/*', ''), ('*', 'left out, without accuracy: detector\n')):
+        args = ['compare.py', str(results), '--image-size', '8', '--runs', runs]
+        monkeypatch.setattr(sys, 'argv', args)
+        compare.main()
+        assert capsys.readouterr().err == message
+
+
 def test_what_cannot_be_compared(tool, results, tmp_path):
     with pytest.raises(SystemExit, match=r"no record of --runs 'no\*' has --metric 'accuracy'"):
         tool(results, '--runs', 'no*')

@@ -1,7 +1,9 @@
 """Compare trained models over seeds: a table with tests, and a plot."""
 
 import csv
+import sys
 from argparse import Namespace
+from fnmatch import fnmatch
 from typing import List
 
 from matplotlib.figure import Figure
@@ -69,6 +71,11 @@ def main() -> None:
         lines = comparison_table(models, args.metric, args.also, args.best)
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
+    compared = {record['run'] for model in models for record in model.records}
+    given = {record['run'] for record in records if fnmatch(record['run'], args.runs)}
+    if given - compared:
+        names = ', '.join(sorted(given - compared))
+        print(f'left out, without {args.metric}: {names}', file=sys.stderr)
     print_markdown(lines)
     if args.csv:
         with args.csv.open('w', newline='', encoding='utf-8') as file:
