@@ -309,7 +309,10 @@ def check_samples(datasets: Dict[str, Any], part: str, num_classes: Optional[int
     if any(samples.detection for samples in found.values()):
         if not any(samples.labels for samples in found.values()):
             key, dataset = next(iter(datasets.items()))
-            fault = 'no image has a box of the classes; are their names those of the annotations?'
+            fault = (
+                'no image has a box of the classes; are their names those of the annotations, '
+                'and the boxes in pixels?'
+            )
             (stop if part == 'train' else warn)(key, dataset, fault)
 
 

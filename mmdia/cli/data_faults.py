@@ -118,6 +118,12 @@ def loads_annotations(dataset: Any) -> bool:
     return any('Annotation' in type(transform).__name__ for transform in transforms)
 
 
+def loads_masks(dataset: Any) -> bool:
+    """Whether the pipeline of a dataset takes a mask of every box."""
+    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
+    return any(getattr(transform, 'with_mask', False) for transform in transforms)
+
+
 @dataclass
 class Samples:
     """What a pass over the samples of a dataset finds.
@@ -155,6 +161,7 @@ def look_through(dataset: Any, num_classes: Optional[int] = None) -> Samples:
     """
     found = Samples()
     images = ('img_path', 'seg_map_path') if loads_annotations(dataset) else ('img_path',)
+    masks = loads_masks(dataset)
     step = math.ceil(len(dataset) / MAX_IMAGES) or 1
     for index in range(len(dataset)):
         source = f'sample {index}'
@@ -167,6 +174,8 @@ def look_through(dataset: Any, num_classes: Optional[int] = None) -> Samples:
                     if not (os.path.isfile(path) and os.path.getsize(path)):
                         found.bad_images.append(path)
             look_at_annotations(sample, source, num_classes, found)
+            if masks and any('mask' not in instance for instance in sample.get('instances') or ()):
+                raise ValueError('a box has no segmentation, and the pipeline loads masks')
         except Exception as error:  # samples are wrong in every way
             raise ValueError(f'{source} is annotated wrongly: {describe_error(error)}') from error
     return found
@@ -289,4 +298,12 @@ def metric_faults(metric: Any, dataset: Any) -> Iterator[str]:
         name = files.get(sample.get('img_id'))
         if name is None or name != os.path.basename(sample['img_path']):
             yield f'has no image {sample.get("img_id")} of the file {sample.get("img_path")}'
+            return
+    kinds = getattr(metric, 'metrics', ())  # the panoptic metric has none
+    needed = ['iscrowd', *['segmentation'] * ('segm' in kinds)]
+    numbers = {category['id'] for category in categories if category['name'] in classes}
+    for number, annotation in api.anns.items() if kinds else ():
+        missing = [key for key in needed if annotation.get(key) in (None, [])]
+        if missing and annotation['category_id'] in numbers:
+            yield f'its annotation {number} has no {" and no ".join(missing)}'
             return

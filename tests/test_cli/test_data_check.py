@@ -601,6 +601,12 @@ METRIC_FAULTS = {
     'no names': (lambda c: c['categories'][0].pop('name'), "KeyError: 'name'"),
     'no files': (lambda c: c['images'][0].pop('file_name'), "KeyError: 'file_name'"),
     'no categories': (lambda c: c.pop('categories'), 'lacks cat, dog'),
+    'no crowds': (lambda c: c['annotations'][1].pop('iscrowd'), 'annotation 1 has no iscrowd'),
+    'no masks': (lambda c: None, 'annotation 0 has no segmentation'),
+    'empty masks': (
+        lambda c: [a.update(segmentation=[]) for a in c['annotations']],
+        'annotation 0 has no segmentation',
+    ),
 }
 
 
@@ -610,9 +616,24 @@ def test_metrics_of_other_annotations(kind):
     Path('other.json').write_text(Path('coco.json').read_text())
     change('other.json', update)
     metric = dict(type='mmdet.CocoMetric', ann_file='other.json')
-    shown = said(val=COCO, evaluator=metric)
+    masks = dict(metric, metric=['bbox', 'segm']) if 'masks' in kind else metric
+    shown = said(val=COCO, evaluator=masks)
     assert message in shown and 'val_evaluator' in shown
     start(val=COCO, evaluator=dict(metric, ann_file='coco.json'))
+
+
+def test_boxes_without_masks():
+    def segment(content):
+        for box in content['annotations']:
+            box['segmentation'] = [[8, 8, 40, 8, 40, 40]]
+
+    pipeline = [dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True)]
+    start(train=dict(COCO, pipeline=[dict(pipeline[0], with_mask=False)]))
+    change('coco.json', segment)
+    start(train=dict(COCO, pipeline=pipeline))
+    for wrong in ([], None):
+        change('coco.json', lambda c, wrong=wrong: c['annotations'][1].update(segmentation=wrong))
+        assert 'images/b.png is annotated wrongly: ' in said(train=dict(COCO, pipeline=pipeline))
 
 
 def test_metrics_of_more_images(warned):
