@@ -5,6 +5,7 @@ import os
 import re
 import traceback
 from functools import partial
+from itertools import chain
 from typing import Any, Callable, Dict, Iterator, List, NoReturn, Optional, Sized, Tuple
 
 from mmengine.dataset import BaseDataset, Compose
@@ -24,6 +25,7 @@ from .data_faults import (
     look_through,
     metric_faults,
     names,
+    order_fault,
     unlike_classes,
 )
 from .file_reads import LastFileRead
@@ -195,8 +197,14 @@ class DataCheckHook(Hook):
             check_like_training(datasets['train'], *tested)
         for part, found in datasets.items():
             check_samples(found, part, number_of_classes(runner.model))
-        for part in datasets.keys() - {'train'}:
-            check_metrics(loops[part].evaluator.metrics, f'{part}_evaluator', datasets[part])
+        metrics = {part: loops[part].evaluator.metrics for part in datasets.keys() - {'train'}}
+        for part, found in metrics.items():
+            check_metrics(found, f'{part}_evaluator', datasets[part])
+        if not any(getattr(metric, '_coco_api', None) for metric in chain(*metrics.values())):
+            for key, dataset in chain(*(found.items() for found in datasets.values())):
+                fault = order_fault(dataset)
+                if fault:
+                    stop(key, dataset, fault)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare the classes of a test with those on which its weights were trained."""

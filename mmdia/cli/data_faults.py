@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Sized, Tuple
 
 import numpy as np
+from mmengine import load
 from torch import Tensor
 
 # Images looked for on disk, evenly spread. All of a large dataset would take minutes on slow disks.
@@ -275,6 +276,22 @@ def describe_difference(ours: Sequence[str], theirs: Sequence[str]) -> str:
     added = [name for name in theirs if name not in ours]
     parts = [f'lacks {names(lacking)}'] * bool(lacking) + [f'adds {names(added)}'] * bool(added)
     return ' and '.join(parts) or 'has another order'
+
+
+def order_fault(dataset: Any) -> Optional[str]:
+    """How a COCO file numbers the classes of a dataset otherwise; None if it does not.
+
+    Labels follow the order of the categories in the file, names that of ``metainfo.classes``.
+    """
+    ids, file = getattr(dataset, 'cat_ids', None), getattr(dataset, 'ann_file', None)
+    if not ids or not is_local(dataset, file) or not file.endswith('.json'):
+        return None
+    categories = {each['id']: each['name'] for each in load(file).get('categories', ())}
+    numbered = [categories.get(number) for number in ids]
+    classes = list(classes_of(dataset) or ())
+    if numbered == classes or set(numbered) != set(classes):
+        return None
+    return f'metainfo.classes has another order than the categories in the file: {tuple(numbered)}'
 
 
 def metric_faults(metric: Any, dataset: Any) -> Iterator[str]:

@@ -552,6 +552,10 @@ def test_names_that_folders_contradict():
 def test_names_unlike_those_of_the_training(dataset):
     train = DATASETS[dataset]
     val = dict(train, metainfo=dict(classes=('dog', 'cat')))
+    if dataset == 'coco':
+        Path('other.json').write_text(Path('coco.json').read_text())
+        change('other.json', lambda content: content['categories'].reverse())
+        val['ann_file'] = 'other.json'
     message = 'has another order'
     assert message in said(train=train, val=val)
     trained = dict(meta=dict(dataset_meta=dict(classes=CLASSES)))
@@ -585,6 +589,17 @@ def test_categories_in_another_order():
     Path('other.json').write_text(json.dumps(content))
     message = said(train=COCO, val=dict(COCO, ann_file='other.json'))
     assert 'the categories of the annotation files have another order' in message
+
+
+@pytest.mark.parametrize('part', ('train', 'test'))
+def test_names_in_another_order_than_the_categories(part):
+    """No metric need read the file."""
+    swapped = dict(COCO, metainfo=dict(classes=CLASSES[::-1]))
+    for dataset in (swapped, WRAPPERS['RepeatDataset'](swapped)):
+        message = said(**{part: dataset})
+        assert "another order than the categories in the file: ('cat', 'dog')" in message
+    change('coco.json', lambda c: c['categories'].append(dict(id=9, name='emu')))
+    start(**{part: COCO})
 
 
 def other_images(content):
