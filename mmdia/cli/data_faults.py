@@ -71,7 +71,9 @@ def is_degenerate(instance: Dict[str, Any], sample: Dict[str, Any]) -> bool:
         return False
     if len(box) != 4:  # rotated boxes have other numbers
         return not all(map(math.isfinite, box))
-    return not has_area(box, sample.get('width', math.inf), sample.get('height', math.inf))
+    sizes = [sample.get(name, math.inf) for name in ('width', 'height')]
+    # Tools for labels write 0 for what they do not know.
+    return not has_area(box, *(math.inf if size == 0 else size for size in sizes))
 
 
 def labels_of(sample: Dict[str, Any]) -> list:

@@ -386,6 +386,16 @@ def test_degenerate_boxes_are_left_out_of_trainings(dataset, kind, serialize, wa
 
 
 @pytest.mark.parametrize('dataset', ('voc', 'plain'))
+def test_boxes_of_images_of_unknown_size_stay(dataset, warned):
+    for path in map(Path, ('Annotations/b.xml', 'plain.json')):
+        path.write_text(path.read_text().replace('64', '0').replace('48', '0'))
+    for part in ('train', 'val'):
+        (built,) = start(**{part: DATASETS[dataset]})
+        assert built[1]['width'] == built[1]['height'] == 0 and len(built[1]['instances']) == 1
+    assert not any('no area' in line for line in warned)
+
+
+@pytest.mark.parametrize('dataset', ('voc', 'plain'))
 def test_degenerate_boxes_of_a_validation_stay(dataset, warned):
     spoil_box(dataset, DEGENERATE['no width'])
     (built,) = start(val=DATASETS[dataset])
