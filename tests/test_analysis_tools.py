@@ -172,12 +172,12 @@ def test_training_curves(run, tmp_path):
 
 
 WRONG = {
-    'no attention': ('attention.py curve plain.py none', 'plain computes no attention'),
+    'no attention': ('attention.py curve plain.py none', 'plain computes no attention$'),
     'no such value': (
         'attention.py curve MRLA-L.py none --value gate',
-        'MRLA-L computes no gate; it computes',
+        'MRLA-L computes no gate$',
     ),
-    'no scores': ('attention.py scores DIA.py none', 'DIA computes no layer_score'),
+    'no scores': ('attention.py scores DIA.py none', 'DIA computes no layer_score$'),
     'no stage': (
         'attention.py scores MRLA-B.py none --stages layer4',
         '--stages must be some of layer1, layer2, layer3, got layer4',

@@ -71,7 +71,8 @@ def choose_value(recorder: Recorder, value: Optional[str], label: str) -> str:
         value = next((name for name in VALUES if name in known), None)
     if value not in known:
         wanted = 'no attention' if value is None else f'no {value}'
-        raise SystemExit(f'{label} computes {wanted}; it computes {", ".join(known) or "none"}')
+        others = f'; it computes {", ".join(known)}' if known else ''
+        raise SystemExit(f'{label} computes {wanted}{others}')
     return value
 
 
