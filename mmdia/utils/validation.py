@@ -35,34 +35,14 @@ def is_sequence(value: Any) -> bool:
 
 
 def check_type(name: str, value: Any, *kinds: type) -> None:
-    """Check that an argument is of one of a few types.
-
-    Args:
-        name (str): The argument's name.
-        value (Any): The value given.
-        *kinds (type): What is allowed.
-
-    Raises:
-        TypeError: If the value is of none of them.
-    """
+    """Check that an argument is of one of a few types."""
     if not isinstance(value, kinds):
         what = ' or '.join('None' if kind is type(None) else kind.__name__ for kind in kinds)
         refuse(TypeError, name, what, value)
 
 
 def check_int(name: str, value: int, minimum: int = 1, maximum: int = LARGEST) -> None:
-    """Check that an argument is an integer within limits.
-
-    Args:
-        name (str): The argument's name.
-        value (int): The value given.
-        minimum (int): The least value that is allowed. Defaults to 1.
-        maximum (int): The greatest value that is allowed. Defaults to 65536.
-
-    Raises:
-        TypeError: If the value is not an integer.
-        ValueError: If it is not within the limits.
-    """
+    """Check that an argument is an integer within limits."""
     what = f'an integer in {minimum} ... {maximum}'
     if not is_int(value):
         refuse(TypeError, name, what, value)
@@ -77,57 +57,23 @@ def check_ints(
     minimum: int = 1,
     maximum: int = LARGEST,
 ) -> None:
-    """Check that an argument is a sequence of integers within limits.
-
-    Args:
-        name (str): The argument's name.
-        values (Sequence[int]): The values given.
-        length (int, optional): How many there have to be. Defaults to None,
-            which stands for one or more.
-        minimum (int): See :func:`check_int`. Defaults to 1.
-        maximum (int): See :func:`check_int`. Defaults to 65536.
-
-    Raises:
-        TypeError: If the argument is not a sequence of integers.
-        ValueError: If there are too few or too many, or one is not within the
-            limits.
-    """
-    number = 'one or more' if length is None else length
-    what = f'{number} integers in {minimum} ... {maximum}'
+    """Check that an argument is a sequence of one or more, or so many, integers within limits."""
+    what = f'{"one or more" if length is None else length} integers in {minimum} ... {maximum}'
     if not is_sequence(values) or not all(map(is_int, values)):
         refuse(TypeError, name, what, values)
-    if not (len(values) == length if length is not None else len(values) > 0):
-        refuse(ValueError, name, what, values)
-    if not all(minimum <= value <= maximum for value in values):
+    number = len(values) == length if length is not None else len(values) > 0
+    if not number or not all(minimum <= value <= maximum for value in values):
         refuse(ValueError, name, what, values)
 
 
 def check_bool(name: str, value: bool) -> None:
-    """Check that an argument is a truth value.
-
-    Args:
-        name (str): The argument's name.
-        value (bool): The value given.
-
-    Raises:
-        TypeError: If it is not a truth value.
-    """
+    """Check that an argument is a truth value."""
     if not is_bool(value):
         refuse(TypeError, name, 'True or False', value)
 
 
 def check_bools(name: str, values: Sequence[bool], length: int) -> None:
-    """Check that an argument is a sequence of truth values.
-
-    Args:
-        name (str): The argument's name.
-        values (Sequence[bool]): The values given.
-        length (int): How many there have to be.
-
-    Raises:
-        TypeError: If the argument is not a sequence of truth values.
-        ValueError: If there are too few or too many.
-    """
+    """Check that an argument is a sequence of so many truth values."""
     what = f'{length} truth values'
     if not is_sequence(values) or not all(map(is_bool, values)):
         refuse(TypeError, name, what, values)
@@ -136,34 +82,16 @@ def check_bools(name: str, values: Sequence[bool], length: int) -> None:
 
 
 def check_rate(name: str, value: float) -> None:
-    """Check that an argument is the probability to drop something.
-
-    Args:
-        name (str): The argument's name.
-        value (float): The value given.
-
-    Raises:
-        TypeError: If it is not a number.
-        ValueError: If it is not in [0, 1).
-    """
+    """Check that an argument is the probability to drop something, in [0, 1)."""
+    what = 'a number in [0, 1)'
     if not isinstance(value, Real) or is_bool(value):
-        refuse(TypeError, name, 'a number in [0, 1)', value)
+        refuse(TypeError, name, what, value)
     if not 0 <= value < 1:
-        refuse(ValueError, name, 'a number in [0, 1)', value)
+        refuse(ValueError, name, what, value)
 
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
-    """Check that an argument is one of a few strings, or one of a few integers.
-
-    Args:
-        name (str): The argument's name.
-        value (str | int): The value given.
-        choices (Sequence): What is allowed.
-
-    Raises:
-        TypeError: If the value is neither a string nor an integer.
-        ValueError: If it is not among the choices.
-    """
+    """Check that an argument is one of a few strings, or one of a few integers."""
     what = f'one of {tuple(choices)}'
     if not isinstance(value, str) and not is_int(value):
         refuse(TypeError, name, what, value)
@@ -172,17 +100,7 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
 
 
 def check_choices(name: str, values: Sequence[str], choices: Sequence[str]) -> None:
-    """Check that an argument is a sequence of some of a few strings.
-
-    Args:
-        name (str): The argument's name.
-        values (Sequence[str]): The values given.
-        choices (Sequence[str]): What is allowed.
-
-    Raises:
-        TypeError: If the argument is not a sequence of strings.
-        ValueError: If it is empty or one is not among the choices.
-    """
+    """Check that an argument is a sequence of one or more of a few strings."""
     what = f'a sequence of one or more of {tuple(choices)}'
     if not is_sequence(values) or not all(isinstance(value, str) for value in values):
         refuse(TypeError, name, what, values)
@@ -201,17 +119,7 @@ def registered_type(registry: Registry, kind: Any) -> Any:
 
 
 def check_layer_cfg(name: str, cfg: Optional[dict], optional: bool = False) -> None:
-    """Check that an argument is the config of a layer.
-
-    Args:
-        name (str): The argument's name.
-        cfg (dict, optional): The config given.
-        optional (bool): Whether it may be None. Defaults to False.
-
-    Raises:
-        TypeError: If it is not a dict.
-        ValueError: If its type is missing or not registered.
-    """
+    """Check that an argument is the config of a layer whose type is registered."""
     if optional and cfg is None:
         return
     what = 'a dict whose type is a registered layer' + (', or None' if optional else '')
@@ -226,14 +134,7 @@ def check_layer_cfg(name: str, cfg: Optional[dict], optional: bool = False) -> N
 def check_init_cfg(name: str, cfg: Any) -> None:
     """Check that an argument is a config of MMEngine's initializers, a list of them, or None.
 
-    Args:
-        name (str): The argument's name.
-        cfg (dict | list[dict], optional): The config given. An empty one
-            initializes nothing, as in MMEngine.
-
-    Raises:
-        TypeError: If it is neither a dict nor a list of dicts.
-        ValueError: If there is no such initializer, or it takes no such arguments.
+    An empty one initializes nothing, as in MMEngine.
     """
     what = 'a dict whose type is a registered initializer, a list of such dicts, or None'
     cfgs = [] if cfg in (None, {}) else cfg if isinstance(cfg, list) else [cfg]
@@ -243,5 +144,5 @@ def check_init_cfg(name: str, cfg: Any) -> None:
         try:
             args = {key: value for key, value in entry.items() if key != 'override'}
             WEIGHT_INITIALIZERS.build(args)
-        except Exception as error:
+        except Exception as error:  # initializers refuse in every way
             raise ValueError(f'{name} must be {what}, got {cfg!r}: {error}') from error
