@@ -6,6 +6,8 @@ from typing import Sequence
 
 from mmdia.results.comparison import METRICS
 
+from .outputs import check_file
+
 
 def comparison_parser(description: str) -> ArgumentParser:
     """A parser of what to compare.
@@ -49,9 +51,6 @@ def parse_comparison(parser: ArgumentParser, files: Sequence[str]) -> Namespace:
     if args.image_size < 1:
         parser.error(f'--image-size must be positive, got {args.image_size}')
     for name in files:
-        file = getattr(args, name)
-        if file and not file.parent.is_dir():
-            parser.error(f'--{name}: there is no folder {file.parent}')
-        if file and file.is_dir():
-            parser.error(f'--{name} must be a file, got the folder {file}')
+        if getattr(args, name):
+            check_file(f'--{name}', getattr(args, name))
     return args

@@ -226,14 +226,13 @@ def test_what_cannot_be_compared(tool, results, tmp_path):
     (
         (['--image-size', 0], '--image-size must be positive, got 0'),
         (['--plot', 'a.txt'], '--plot must end in .png, .pdf or .svg, got a.txt'),
-        (['--csv', 'no-folder/a.csv'], 'there is no folder no-folder'),
-        (['--csv', '/'], '--csv must be a file, got the folder /'),
+        (['--csv', '/'], '--csv / cannot be written: '),
     ),
 )
 def test_bad_options(tool, capsys, args, message):
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as error:
         tool(*args)
-    assert message in capsys.readouterr().err
+    assert message in f'{error.value}{capsys.readouterr().err}'
 
 
 def test_shortened_schedule_beside_its_twin(tool, tmp_path):
