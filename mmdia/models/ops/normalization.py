@@ -62,7 +62,8 @@ def normalize_with_source(norm: nn.Module, x: Tensor) -> Tensor:
         Tensor: ``norm(x)``.
     """
     known = (
-        type(norm) is nn.BatchNorm2d
+        is_eager(x)  # first: tracers put parameters that are looked at into the graph
+        and type(norm) is nn.BatchNorm2d
         and getattr(norm.forward, '__func__', None) is FORWARD
         and norm.weight is not None
         and norm.bias is not None
@@ -71,7 +72,6 @@ def normalize_with_source(norm: nn.Module, x: Tensor) -> Tensor:
         and norm.num_batches_tracked is not None
         and norm.momentum is not None
         and torch.is_grad_enabled()
-        and is_eager(x)
         and x.numel() > 0
         and is_unobserved(norm)
     )

@@ -8,9 +8,13 @@ from mmcv.cnn import fuse_conv_bn
 from mmengine.analysis import get_model_complexity_info
 from mmengine.model.efficient_conv_bn_eval import turn_on_efficient_conv_bn_eval
 from torch import nn
+from torch.fx.experimental.optimization import fuse
 from torch.nn.utils import parametrizations, prune, remove_weight_norm, weight_norm
 
-from .networks import assert_same, each_network, each_part, images, network
+from mmdia.registry import MODELS
+
+from ...helpers import randomize
+from .networks import TRUNKS, assert_same, each_network, each_part, images, network
 
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
 # What cannot work, and why.
@@ -133,6 +137,19 @@ def test_symbolic_tracing(interaction, trunk):
     traced = torch.fx.symbolic_trace(model)
     for x in (images(), images(3, (17, 23))):
         assert_same(traced(x), model(x))
+    # Tools that replace a norm trip over its weights where the graph mentions them for nothing.
+    assert all(node.users for node in traced.graph.nodes if node.op == 'get_attr')
+
+
+@each_part
+def test_fused_norms_of_symbolic_traces(interaction, trunk):
+    models = [network(interaction, trunk)]
+    if interaction == AGGREGATES:
+        cfg = dict(type=interaction, state_channels=4, append_state=True)
+        wide = MODELS.build(dict(TRUNKS[trunk], interaction=cfg, _scope_='mmdia'))
+        models.append(randomize(wide).double().eval())
+    for model in models:
+        assert_same(fuse(model)(images()), model(images()))
 
 
 @each_part
