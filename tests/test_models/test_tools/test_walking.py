@@ -8,6 +8,7 @@ from mmcv.cnn import fuse_conv_bn
 from mmengine.analysis import get_model_complexity_info
 from mmengine.model.efficient_conv_bn_eval import turn_on_efficient_conv_bn_eval
 from torch import nn
+from torch.ao import quantization as ao
 from torch.fx.experimental.optimization import fuse
 from torch.nn.utils import parametrizations, prune, remove_weight_norm, weight_norm
 
@@ -87,13 +88,29 @@ def test_fused_norms(interaction, trunk):
             assert_same(fused(images()), expected)
 
 
+@pytest.mark.parametrize('training', (True, False))
+@each_network
+def test_fused_norms_for_quantization(interaction, trunk, training):
+    model = network(interaction, trunk).train(training)
+    expected = copy.deepcopy(model)(images())
+    fuse_modules = ao.fuse_modules_qat if training else ao.fuse_modules
+    for block in [block for stage in model.stages() for block in stage]:
+        norms = block.norm_names[1:] if block.preactivation else block.norm_names
+        fuse_modules(block, [[f'conv{i}', norm] for i, norm in enumerate(norms, 1)], inplace=True)
+    if interaction == AGGREGATES:
+        with pytest.raises(RuntimeError, match='do not fuse norms'):
+            model(images())
+    else:
+        assert_same(model(images()), expected)
+
+
 @each_network
 def test_dynamic_quantization(interaction, trunk):
     model = network(interaction, trunk).float()
     x = images(dtype=torch.float32)
     with torch.no_grad():
         (expected,) = model(x)
-        quantized = torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, torch.qint8)
+        quantized = ao.quantize_dynamic(model, {nn.Linear}, torch.qint8)
         (out,) = quantized(x)
     linear = [m for m in model.modules() if isinstance(m, nn.Linear)]
     replaced = [
