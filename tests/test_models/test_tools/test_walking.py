@@ -9,6 +9,7 @@ from mmengine.analysis import get_model_complexity_info
 from mmengine.model.efficient_conv_bn_eval import turn_on_efficient_conv_bn_eval
 from torch import nn
 from torch.ao import quantization as ao
+from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 from torch.fx.experimental.optimization import fuse
 from torch.nn.utils import parametrizations, prune, remove_weight_norm, weight_norm
 
@@ -118,6 +119,19 @@ def test_dynamic_quantization(interaction, trunk):
     ]
     assert len(replaced) == len(linear)
     assert (out - expected).norm() < 0.05 * expected.norm()
+
+
+# It takes seconds; its fusions are tested above, with all interactions.
+@pytest.mark.parametrize('interaction', ('mmdia.MRLABase', 'mmdia.RLA'))
+def test_static_quantization(interaction):
+    model = network(interaction, 'ResNet-18').float()
+    x = images(4, (32, 32), torch.float32)
+    with torch.no_grad():
+        (expected,) = model(x)
+        prepared = prepare_fx(model, ao.get_default_qconfig_mapping(), (x,))
+        prepared(x)
+        (out,) = convert_fx(prepared)(x)
+    assert (out - expected).norm() < 0.3 * expected.norm()
 
 
 class Adapted(nn.Module):
