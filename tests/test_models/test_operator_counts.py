@@ -20,7 +20,7 @@ BUDGET = {
     'mmdia.LayerInteraction': (0, 0),
     'mmdia.MRLABase': (35, 240),
     'mmdia.MRLALight': (28, 98),
-    'mmdia.RLA': (28, 307),
+    'mmdia.RLA': (29, 311),
     'mmdia.SharedAttention': (11, 49),
 }
 
