@@ -11,16 +11,16 @@ from ..helpers import slim_resnet
 # method needs no entry.
 BUDGET = {
     'mmdia.BlockAttention': (11, 49),
-    'mmdia.DIALSTM': (25, 315),
-    'mmdia.DIALSTMLight': (26, 339),
-    'mmdia.DLABase': (86, 658),
-    'mmdia.DLALight': (70, 591),
-    'mmdia.LII': (23, 300),
+    'mmdia.DIALSTM': (25, 317),
+    'mmdia.DIALSTMLight': (26, 341),
+    'mmdia.DLABase': (86, 662),
+    'mmdia.DLALight': (70, 593),
+    'mmdia.LII': (23, 302),
     'mmdia.LayerAggregation': (8, 79),
     'mmdia.LayerInteraction': (0, 0),
-    'mmdia.MRLABase': (35, 236),
-    'mmdia.MRLALight': (28, 96),
-    'mmdia.RLA': (28, 305),
+    'mmdia.MRLABase': (35, 240),
+    'mmdia.MRLALight': (28, 98),
+    'mmdia.RLA': (29, 311),
     'mmdia.SharedAttention': (11, 49),
 }
 

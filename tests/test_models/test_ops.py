@@ -200,6 +200,21 @@ def test_a_graph_can_be_passed_in_parts_and_again(interaction):
     torch.testing.assert_close(again, expected, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize('interaction', INTERACTIONS)
+def test_one_backward_pass_for_calls_in_both_modes(interaction, by_autograd):
+    x = torch.randn(3, 3, 33, 47, dtype=torch.float64)
+
+    def gradients():
+        model = network(interaction, num_stages=2)
+        outs = [model.train(training)(x)[0] for training in (False, True, False)]
+        loss = sum(out.square().mean() for out in outs)
+        return torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+
+    ours = gradients()
+    by_autograd()
+    torch.testing.assert_close(ours, gradients(), rtol=1e-10, atol=1e-12)
+
+
 def test_what_torch_refuses_is_refused():
     model = network('mmdia.DIALSTM')
     with pytest.raises(ValueError, match='more than 1 value per channel'):
@@ -451,7 +466,7 @@ def test_halves_of_a_block_end_with_it():
 
 
 @pytest.mark.parametrize('training', (True, False))
-@pytest.mark.parametrize('part', ('weight', 'bias', 'num_batches_tracked'))
+@pytest.mark.parametrize('part', ('weight', 'bias', 'num_batches_tracked', 'track_running_stats'))
 @pytest.mark.parametrize('interaction', INTERACTIONS)
 def test_norms_without_a_part(interaction, part, training, by_autograd):
     """What the norms of PyTorch compute without."""

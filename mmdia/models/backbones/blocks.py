@@ -294,11 +294,12 @@ class ResidualBlock(BaseModule):
             RuntimeError: If something is to be added to the first one, whose
                 norm has been fused into it.
         """
-        conv = getattr(self, f'conv{index}')
-        x = conv(x)
+        x = getattr(self, f'conv{index}')(x)
         if index > 1 or feed is None:
             return x
-        if getattr(conv, 'bias', None) is not None:
+        following = self.norm_names[1:2] if self.preactivation else self.norm_names[:1]
+        # What fuses a norm leaves this in its place.
+        if any(type(getattr(self, name)) is nn.Identity for name in following):
             raise RuntimeError(
                 'a convolution whose norm was fused into it cannot read the state of an '
                 'interaction, which is added before the norm: do not fuse norms of this network'

@@ -13,7 +13,8 @@ class Stage(BaseModule):
     """Residual blocks of equal width and the interaction that joins their halves.
 
     Blocks are named ``0, 1, ...``, as in torchvision's stages, and are found
-    by ``stage[i]``, ``len(stage)`` and in a loop over the stage. They return
+    by ``stage[i]``, ``len(stage)`` and in a loop over the stage;
+    ``stage[i] = ...`` replaces one, such as by what wraps it. They return
     their two halves: the place to watch the output of a block is
     ``stage.outputs[i]``, a module that returns it.
 
@@ -49,6 +50,9 @@ class Stage(BaseModule):
 
     def __getitem__(self, index: Union[int, slice]) -> Union[ResidualBlock, List[ResidualBlock]]:
         return list(self)[index]
+
+    def __setitem__(self, index: int, block: nn.Module) -> None:
+        setattr(self, str(range(self.num_blocks)[index]), block)
 
     def forward(
         self, x: Tensor, state: Any = None, shared: Optional[LayerInteraction] = None

@@ -102,13 +102,13 @@ class LayerAggregation(LayerInteraction):
         if index == len(self.stage_of):
             return out, None
         stage = self.stage_of[index]
-        update = self.inputs[stage](branch)
-        if state is not None:
-            update = update + self.pool(state[0], index)
-        hidden = self.recurrences[stage](torch.tanh(self.norms[index](update)))
+        # A sum even where it is with 0: a norm that follows a shared convolution is fused into it.
+        before = 0 if state is None else self.pool(state[0], index)
+        update = self.norms[index](self.inputs[stage](branch) + before)
+        hidden = self.recurrences[stage](torch.tanh(update))
         record('hidden', hidden)
         if index + 1 == sum(self.num_blocks):
-            return out, (self.act(self.final_norm(hidden)), None)
+            return out, (self.act(self.final_norm(hidden + 0)), None)
         return out, (hidden, self.readers[index](hidden))
 
     def pool(self, state: Tensor, index: int) -> Tensor:

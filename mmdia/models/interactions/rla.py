@@ -46,7 +46,9 @@ def resample_channels(x: Tensor, given: int, channels: int, upsample: str = 'nea
         return x
     if given > channels:
         return F.adaptive_avg_pool1d(x[:, None], channels)[:, 0]
-    return F.interpolate(x[:, None], size=channels, mode=upsample)[:, 0]
+    # As images, for which quantized operators exist.
+    mode = 'bilinear' if upsample == 'linear' else upsample
+    return F.interpolate(x[:, None, None], size=(1, channels), mode=mode).flatten(1)
 
 
 @MODELS.register_module()

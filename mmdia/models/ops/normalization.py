@@ -62,25 +62,26 @@ def normalize_with_source(norm: nn.Module, x: Tensor) -> Tensor:
         Tensor: ``norm(x)``.
     """
     known = (
-        type(norm) is nn.BatchNorm2d
+        is_eager(x)  # first: tracers put parameters that are looked at into the graph
+        and type(norm) is nn.BatchNorm2d
         and getattr(norm.forward, '__func__', None) is FORWARD
         and norm.weight is not None
         and norm.bias is not None
         and norm.running_mean is not None
+        and norm.track_running_stats
         and norm.num_batches_tracked is not None
         and norm.momentum is not None
         and torch.is_grad_enabled()
-        and is_eager(x)
         and x.numel() > 0
         and is_unobserved(norm)
     )
     if not known:
         return norm(x)
-    mean, var = norm.running_mean, norm.running_var
     if norm.training:
         y, mean, var = normalize_by_batch(norm, x)
     else:
-        y = norm(x)
+        # Copies, since a call in training may change them before the backward pass.
+        y, mean, var = norm(x), norm.running_mean.clone(), norm.running_var.clone()
     # Copies, since parameters that are sharded are gone once the block has been called.
     weight, bias = norm.weight.clone(), norm.bias.clone()
     source = Source(x, mean, var, weight, bias, norm.eps, norm.training)
@@ -94,8 +95,9 @@ def normalize_by_batch(norm: nn.BatchNorm2d, x: Tensor) -> Tuple[Tensor, Tensor,
     mean, var = torch.zeros_like(norm.running_mean), torch.zeros_like(norm.running_var)
     y = F.batch_norm(x, mean, var, norm.weight, norm.bias, True, 1.0, norm.eps)
     norm.num_batches_tracked.add_(1)
-    norm.running_mean.lerp_(mean, norm.momentum)
-    norm.running_var.lerp_(var, norm.momentum)
+    # As in torch, autograd is not to notice: graphs of earlier calls may hold them.
+    norm.running_mean.data.lerp_(mean, norm.momentum)
+    norm.running_var.data.lerp_(var, norm.momentum)
     count = x.numel() // x.shape[1]
     return y, mean, var * ((count - 1) / count)  # without Bessel's correction
 

@@ -8,9 +8,15 @@ from mmcv.cnn import fuse_conv_bn
 from mmengine.analysis import get_model_complexity_info
 from mmengine.model.efficient_conv_bn_eval import turn_on_efficient_conv_bn_eval
 from torch import nn
+from torch.ao import quantization as ao
+from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+from torch.fx.experimental.optimization import fuse
 from torch.nn.utils import parametrizations, prune, remove_weight_norm, weight_norm
 
-from .networks import assert_same, each_network, each_part, images, network
+from mmdia.registry import MODELS
+
+from ...helpers import randomize
+from .networks import TRUNKS, assert_same, each_network, each_part, images, network
 
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
 # What cannot work, and why.
@@ -83,13 +89,29 @@ def test_fused_norms(interaction, trunk):
             assert_same(fused(images()), expected)
 
 
+@pytest.mark.parametrize('training', (True, False))
+@each_network
+def test_fused_norms_for_quantization(interaction, trunk, training):
+    model = network(interaction, trunk).train(training)
+    expected = copy.deepcopy(model)(images())
+    fuse_modules = ao.fuse_modules_qat if training else ao.fuse_modules
+    for block in [block for stage in model.stages() for block in stage]:
+        norms = block.norm_names[1:] if block.preactivation else block.norm_names
+        fuse_modules(block, [[f'conv{i}', norm] for i, norm in enumerate(norms, 1)], inplace=True)
+    if interaction == AGGREGATES:
+        with pytest.raises(RuntimeError, match='do not fuse norms'):
+            model(images())
+    else:
+        assert_same(model(images()), expected)
+
+
 @each_network
 def test_dynamic_quantization(interaction, trunk):
     model = network(interaction, trunk).float()
     x = images(dtype=torch.float32)
     with torch.no_grad():
         (expected,) = model(x)
-        quantized = torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, torch.qint8)
+        quantized = ao.quantize_dynamic(model, {nn.Linear}, torch.qint8)
         (out,) = quantized(x)
     linear = [m for m in model.modules() if isinstance(m, nn.Linear)]
     replaced = [
@@ -97,6 +119,19 @@ def test_dynamic_quantization(interaction, trunk):
     ]
     assert len(replaced) == len(linear)
     assert (out - expected).norm() < 0.05 * expected.norm()
+
+
+# It takes seconds; its fusions are tested above, with all interactions.
+@pytest.mark.parametrize('interaction', ('mmdia.MRLABase', 'mmdia.RLA'))
+def test_static_quantization(interaction):
+    model = network(interaction, 'ResNet-18').float()
+    x = images(4, (32, 32), torch.float32)
+    with torch.no_grad():
+        (expected,) = model(x)
+        prepared = prepare_fx(model, ao.get_default_qconfig_mapping(), (x,))
+        prepared(x)
+        (out,) = convert_fx(prepared)(x)
+    assert (out - expected).norm() < 0.3 * expected.norm()
 
 
 class Adapted(nn.Module):
@@ -133,6 +168,19 @@ def test_symbolic_tracing(interaction, trunk):
     traced = torch.fx.symbolic_trace(model)
     for x in (images(), images(3, (17, 23))):
         assert_same(traced(x), model(x))
+    # Tools that replace a norm trip over its weights where the graph mentions them for nothing.
+    assert all(node.users for node in traced.graph.nodes if node.op == 'get_attr')
+
+
+@each_part
+def test_fused_norms_of_symbolic_traces(interaction, trunk):
+    models = [network(interaction, trunk)]
+    if interaction == AGGREGATES:
+        cfg = dict(type=interaction, state_channels=4, append_state=True)
+        wide = MODELS.build(dict(TRUNKS[trunk], interaction=cfg, _scope_='mmdia'))
+        models.append(randomize(wide).double().eval())
+    for model in models:
+        assert_same(fuse(model)(images()), model(images()))
 
 
 @each_part

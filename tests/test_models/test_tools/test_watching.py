@@ -5,6 +5,10 @@ from contextlib import contextmanager
 import pytest
 import torch
 from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import (
+    CheckpointWrapper,
+    checkpoint_wrapper,
+)
 from torch.nn.modules.module import (
     register_module_forward_hook,
     register_module_full_backward_hook,
@@ -175,6 +179,18 @@ def test_stages_are_sequences(interaction, trunk):
         assert stage[-1] is list(stage)[-1] and stage[:2] == list(stage)[:2]
         with pytest.raises(IndexError):
             stage[len(stage)]
+        with pytest.raises(IndexError):
+            stage[len(stage)] = stage[0]
+
+
+@each_network
+def test_wrapped_blocks(interaction, trunk):
+    model = network(interaction, trunk)
+    expected = model(images())
+    for stage in model.stages():
+        stage[0], stage[-1] = checkpoint_wrapper(stage[0]), checkpoint_wrapper(stage[-1])
+        assert [type(block) for block in stage] == [CheckpointWrapper] * len(stage)
+    assert_same(model(images()), expected)
 
 
 @each_network
