@@ -385,6 +385,13 @@ def with_hook(model, name):
     return model
 
 
+def with_compiled(model, name):
+    """As by ``module.compile()``, which early versions of PyTorch lack."""
+    module = model.get_submodule(name)
+    module._compiled_call_impl = torch.compile(module._call_impl)
+    return model
+
+
 def with_other_blocks(model, stage):
     setattr(model, stage, nn.Sequential(nn.Conv2d(3, 3, 1)))
     return model
@@ -461,6 +468,8 @@ REFUSED = {
         DIA,
         r'layer1\.0\.act2 has hooks',
     ),
+    'compiled stage': (lambda: with_compiled(timm_resnet(), 'layer1'), DIA, 'layer1 has hooks or'),
+    'compiled block': (lambda: with_compiled(timm_resnet(), 'layer2.0'), DIA, r'layer2\.0 has'),
     'wrapped stage': (
         lambda: with_wrapped_stage(timm_resnet(), 'layer3'),
         DIA,
@@ -503,6 +512,8 @@ def test_detaching_is_refused():
     with pytest.raises(ValueError, match='layer3 has hooks'):
         mmdia.detach(model)
     assert isinstance(model.layer1, Stage)
+    with pytest.raises(ValueError, match=r'layer2\.0 has hooks or a patched or compiled'):
+        mmdia.detach(with_compiled(mmdia.attach(timm_resnet(), DIA), 'layer2.0'))
 
 
 @pytest.mark.parametrize('function', (mmdia.attach, mmdia.detach))

@@ -45,19 +45,20 @@ def activations(block: nn.Module) -> Tuple[nn.Module, ...]:
 
 
 def check_unwatched(name: str, module: nn.Module) -> None:
-    """Check that no hooks are lost when another module takes the place of one.
+    """Check that nothing is lost when another module takes the place of one.
 
     Args:
         name (str): Its name.
         module (nn.Module): The module.
 
     Raises:
-        ValueError: If it has hooks, or a patched ``forward``.
+        ValueError: If it has hooks, or its ``forward`` is patched or compiled.
     """
-    if is_watched(module):
+    compiled = getattr(module, '_compiled_call_impl', None)  # by module.compile()
+    if is_watched(module) or compiled is not None:
         raise ValueError(
-            f'{name} has hooks or a patched forward, which would be lost: remove them first, '
-            'and add them again afterwards'
+            f'{name} has hooks or a patched or compiled forward, which would be lost: remove them '
+            'first, and add them again afterwards'
         )
 
 
