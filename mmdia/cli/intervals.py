@@ -39,10 +39,18 @@ def check_count(place: str, value: Any, least: int, or_never: bool = False) -> N
 
 
 def check_intervals(cfg: Config) -> None:
-    """Exit with an error unless the counts of a complete config are what they have to be."""
+    """Exit with an error unless the counts of a config are what they have to be.
+
+    Args:
+        cfg (Config): A complete config.
+
+    Raises:
+        SystemExit: If one is not.
+    """
     for place, part in parts_with_counts(cfg):
-        for name in LEAST.keys() & part.keys() if isinstance(part, dict) else ():
-            check_count(f'{place}.{name}', part[name], LEAST[name], name == 'interval')
+        for name, least in LEAST.items():
+            if isinstance(part, dict) and name in part:
+                check_count(f'{place}.{name}', part[name], least, name == 'interval')
     for pair in cfg.train_cfg.get('dynamic_intervals') or ():
         for value, least in zip(pair, (0, 1)):
             check_count('train_cfg.dynamic_intervals', value, least)

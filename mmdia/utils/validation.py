@@ -1,7 +1,8 @@
 """Checks of arguments. All say ``NAME must be WHAT, got VALUE``.
 
-They raise TypeError where the type of a value is wrong, else ValueError. The
-integers and truth values of NumPy are as good as Python's.
+They take the name of an argument, its value, and what narrows down what is
+allowed. They raise TypeError where the type of the value is wrong, else
+ValueError. The integers and truth values of NumPy are as good as Python's.
 """
 
 from numbers import Integral, Real
@@ -61,8 +62,8 @@ def check_ints(
     what = f'{"one or more" if length is None else length} integers in {minimum} ... {maximum}'
     if not is_sequence(values) or not all(map(is_int, values)):
         refuse(TypeError, name, what, values)
-    number = len(values) == length if length is not None else len(values) > 0
-    if not number or not all(minimum <= value <= maximum for value in values):
+    enough = len(values) == length if length is not None else len(values) > 0
+    if not enough or not all(minimum <= value <= maximum for value in values):
         refuse(ValueError, name, what, values)
 
 

@@ -102,7 +102,7 @@ class LayerAggregation(LayerInteraction):
         if index == len(self.stage_of):
             return out, None
         stage = self.stage_of[index]
-        # A sum even where it is with 0: a norm that follows a shared convolution is fused into it.
+        # 0 is added, too: tools would fuse a norm that directly follows a shared convolution.
         before = 0 if state is None else self.pool(state[0], index)
         update = self.norms[index](self.inputs[stage](branch) + before)
         hidden = self.recurrences[stage](torch.tanh(update))
