@@ -427,7 +427,8 @@ def test_trainings_without_boxes(dataset, warned):
     change('plain.json', lambda c: [s.update(instances=[]) for s in c['data_list']])
     for name in 'ab':
         write_xml(name, label='Cat')
-    assert 'no image has a box of the classes' in said(train=DATASETS[dataset])
+    message = said(train=DATASETS[dataset])
+    assert 'no image has a box of the classes' in message and 'boxes in pixels?' in message
     start(test=DATASETS[dataset])  # may have images alone
     assert 'no image has a box of the classes' in warned[-1]
 
@@ -645,6 +646,16 @@ def test_metrics_of_other_annotations(kind):
     shown = said(val=COCO, evaluator=masks)
     assert message in shown and 'val_evaluator' in shown
     start(val=COCO, evaluator=dict(metric, ann_file='coco.json'))
+
+
+def test_boxes_of_other_categories_may_lack_what_metrics_need():
+    def add(content):
+        content['categories'].append(dict(id=99, name='emu'))
+        box = dict(bbox=[8, 8, 9, 9], area=81)
+        content['annotations'].append(dict(box, id=99, image_id=0, category_id=99))
+
+    change('coco.json', add)
+    start(val=COCO, evaluator=dict(type='mmdet.CocoMetric', ann_file='coco.json'))
 
 
 def test_boxes_without_masks():

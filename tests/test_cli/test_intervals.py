@@ -59,4 +59,6 @@ def test_other_counts(place, value, entries):
 
 def test_usual_configs():
     check_intervals(config())
+    loop = dict(max_epochs=3, val_begin=0, dynamic_intervals=[(0, 1), (2, 1)])
+    check_intervals(config(train_cfg=loop, default_hooks=dict(checkpoint=dict(save_begin=0))))
     check_intervals(config(default_hooks=dict(checkpoint=dict(interval=-1), logger=dict())))
