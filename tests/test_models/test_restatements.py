@@ -49,9 +49,9 @@ class Block(SimpleNamespace):
     def __call__(self, x, h=None, weight=None):
         """The halves; with h, of a block whose first convolution reads h beside x."""
         x = torch.from_numpy(x)
-        identity = self.block.shortcut(x).numpy()
+        branch, identity = (half.numpy() for half in self.block(x))
         if weight is None:
-            return self.block.branch(x).numpy(), identity
+            return branch, identity
         reading = copy.deepcopy(self.block)
         reading.conv1.weight = nn.Parameter(
             torch.cat((reading.conv1.weight, torch.from_numpy(weight)), dim=1)

@@ -152,8 +152,8 @@ def test_gates_multiply_the_branch(images):
         expected = model(images)[0]
         x = model.act(model.bn1(model.conv1(images)))
         for block, gate in zip(model.layer1, recorder.by_stage('gate')['layer1']):
-            gate = gate.samples[:, :, None, None]
-            x = torch.relu(block.shortcut(x) + block._branch(x, None) * gate)
+            branch, identity = block(x)
+            x = torch.relu(identity + branch * gate.samples[:, :, None, None])
     torch.testing.assert_close(x, expected)
 
 

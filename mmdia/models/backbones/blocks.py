@@ -239,19 +239,7 @@ class ResidualBlock(BaseModule):
         branch = self.branch(x, feed)
         if not self.skip_connections:
             return branch, torch.zeros_like(branch)
-        return branch, self.shortcut(x)
-
-    def shortcut(self, x: Tensor) -> Tensor:
-        """The identity, or its projection to the output's shape.
-
-        Args:
-            x (Tensor): Input of shape (N, C_in, H, W).
-
-        Returns:
-            Tensor: Output of shape (N, C_out, H // stride, W // stride),
-            rounded up.
-        """
-        return x if self.downsample is None else self.downsample(x)
+        return branch, x if self.downsample is None else self.downsample(x)
 
     def branch(self, x: Tensor, feed: Optional[Tensor] = None) -> Tensor:
         """The residual branch up to its last norm, without activation.
@@ -262,40 +250,41 @@ class ResidualBlock(BaseModule):
                 first convolution, of its shape. Defaults to None.
 
         Returns:
-            Tensor: Output of the shape of :meth:`shortcut`'s.
+            Tensor: Output of shape (N, C_out, H // stride, W // stride),
+            rounded up.
         """
         if self.with_cp and torch.is_grad_enabled():
             return checkpoint_module(self, self._branch, x, feed)
         return self._branch(x, feed)
 
     def _branch(self, x: Tensor, feed: Optional[Tensor]) -> Tensor:
+        x = self.first_conv(x, feed)
         for index in range(1, self.num_convs):
-            x = self.convolve(x, index, feed)
             if self.normalize:
                 x = getattr(self, self.norm_names[index - 1])(x)
-            x = self.plug(self.act(x), index)
-        x = self.convolve(self.dropout(x), self.num_convs, feed)
+            x = self.act(x)
+            for name in self.plugin_names[index - 1]:
+                x = getattr(self, name)(x)
+            if index == self.num_convs - 1:
+                x = self.dropout(x)
+            x = getattr(self, f'conv{index + 1}')(x)
         if self.normalize:
             norm = getattr(self, self.norm_names[-1])
             with_source = self.with_source and not self.plugin_names[-1]
             x = normalize_with_source(norm, x) if with_source else norm(x)
-        return self.drop_path(self.plug(x, self.num_convs))
-
-    def plug(self, x: Tensor, index: int) -> Tensor:
-        """Apply the plugins that follow a convolution, its norm and its activation."""
-        for name in self.plugin_names[index - 1]:
+        for name in self.plugin_names[-1]:
             x = getattr(self, name)(x)
-        return x
+        return self.drop_path(x)
 
-    def convolve(self, x: Tensor, index: int, feed: Optional[Tensor]) -> Tensor:
-        """Apply one convolution of the branch.
+    def first_conv(self, x: Tensor, feed: Optional[Tensor]) -> Tensor:
+        """Apply the first convolution, and add what an interaction feeds into the block.
 
         Raises:
-            RuntimeError: If something is to be added to the first one, whose
-                norm has been fused into it.
+            RuntimeError: If something is to be added, and the norm after the
+                convolution has been fused into it.
         """
-        x = getattr(self, f'conv{index}')(x)
-        if index > 1 or feed is None:
+        x = self.conv1(x)
+        if feed is None:
             return x
         following = self.norm_names[1:2] if self.preactivation else self.norm_names[:1]
         # What fuses a norm leaves this in its place.

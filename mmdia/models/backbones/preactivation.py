@@ -28,12 +28,12 @@ class PreActivationBlock(ResidualBlock):
         return self.act(getattr(self, self.norm_names[index - 1])(x))
 
     def _branch(self, x: Tensor, feed: Optional[Tensor], activated: bool = False) -> Tensor:
-        for index in range(1, self.num_convs + 1):
-            if index > 1 or not activated:
-                x = self.preactivate(x, index)
+        x = self.first_conv(x if activated else self.preactivate(x, 1), feed)
+        for index in range(2, self.num_convs + 1):
+            x = self.preactivate(x, index)
             if index == self.num_convs:
                 x = self.dropout(x)
-            x = self.convolve(x, index, feed)
+            x = getattr(self, f'conv{index}')(x)
         return self.drop_path(x)
 
 
