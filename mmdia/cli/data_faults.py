@@ -115,18 +115,6 @@ def is_local(dataset: Any, path: Any) -> bool:
     return isinstance(path, str) and '://' not in path and backend in ('local', 'disk')
 
 
-def loads_annotations(dataset: Any) -> bool:
-    """Whether the pipeline of a dataset reads annotations, such as masks, from files."""
-    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
-    return any('Annotation' in type(transform).__name__ for transform in transforms)
-
-
-def loads_masks(dataset: Any) -> bool:
-    """Whether the pipeline of a dataset takes a mask of every box."""
-    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
-    return any(getattr(transform, 'with_mask', False) for transform in transforms)
-
-
 @dataclass
 class Samples:
     """What a pass over the samples of a dataset finds.
@@ -163,8 +151,11 @@ def look_through(dataset: Any, num_classes: Optional[int] = None) -> Samples:
         ValueError: If a sample is not what its libraries take; names its file.
     """
     found = Samples()
-    images = ('img_path', 'seg_map_path') if loads_annotations(dataset) else ('img_path',)
-    masks = loads_masks(dataset)
+    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
+    # Masks of whole images are files of their own, those of boxes are among the annotations.
+    reads_masks = any('Annotation' in type(each).__name__ for each in transforms)
+    images = ('img_path', 'seg_map_path') if reads_masks else ('img_path',)
+    masks = any(getattr(each, 'with_mask', False) for each in transforms)
     step = math.ceil(len(dataset) / MAX_IMAGES) or 1
     for index in range(len(dataset)):
         source = f'sample {index}'
