@@ -176,5 +176,5 @@ def test_bad_options(export, capsys, options, message):
 
 def test_file_that_cannot_be_written(export):
     Path('folder.onnx').mkdir()
-    with pytest.raises(SystemExit, match='--out folder.onnx cannot be written'):
+    with pytest.raises(SystemExit, match=r'--out folder\.onnx cannot be written'):
         export('classifier', 'good.pth', '--out', 'folder.onnx')

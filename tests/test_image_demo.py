@@ -1,8 +1,6 @@
 """tools/image_demo.py on images, folders and videos, and on what it must refuse."""
 
 import os
-import runpy
-import sys
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +16,6 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import save_checkpoint
 
 ROOT = Path(__file__).parents[1]
-TOOL = str(ROOT / 'tools' / 'image_demo.py')
 CLASSES = ('apple', 'pear', 'plum')
 CONFIGS = {
     # Random weights that find something; weights that must not be fetched; norms of many devices.
@@ -69,16 +66,10 @@ def image(tmp_path):
 
 
 @pytest.fixture
-def demo(tmp_path, monkeypatch, capsys):
+def demo(run_tool, tmp_path, monkeypatch):
     """Runs the tool in this process, and returns what it printed."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*args):
-        monkeypatch.setattr(sys, 'argv', [TOOL, *map(str, args)])
-        runpy.run_path(TOOL, run_name='__main__')
-        return capsys.readouterr().out
-
-    return run
+    return partial(run_tool, 'image_demo.py')
 
 
 def test_image(demo, models, image):

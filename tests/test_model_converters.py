@@ -17,7 +17,7 @@ from mmengine.hooks import EMAHook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import CheckpointLoader, load_checkpoint
+from mmengine.runner import load_checkpoint
 from torch import nn
 
 import mmdia
@@ -120,7 +120,6 @@ def our_model(config, changes=()):
 def call(monkeypatch):
     """Run a script in this process, as from a command line."""
     monkeypatch.syspath_prepend(str(FOLDER))
-    monkeypatch.setattr(CheckpointLoader, '_schemes', CheckpointLoader._schemes.copy())
     # What --trust sets is forgotten afterwards.
     monkeypatch.setenv('MMDIA_TRUST', '')
 
