@@ -109,24 +109,11 @@ def test_video(demo, models, tmp_path):
     for i in range(3):
         writer.write(np.full((48, 64, 3), (80 * i, 100, 0), np.uint8))
     writer.release()
-    demo(path, *models['detector'], '--score-thr', 0)
+    demo(path, *models['detector'], '--score-thr', 1)
     reader = mmcv.VideoReader('outputs/film.mp4')
     assert (reader.frame_cnt, reader.fps, reader.resolution) == (3, 10, (64, 48))
-
-
-def test_video_keeps_its_colors(demo, models, tmp_path):
-    path = tmp_path / 'film.avi'
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))
-    writer.write(np.full((48, 64, 3), (200, 100, 0), np.uint8))
-    writer.release()
-    demo(path, *models['detector'], '--score-thr', 1)
-    (frame,) = mmcv.VideoReader('outputs/film.mp4')
-    assert np.allclose(frame.mean((0, 1)), (200, 100, 0), atol=10)
-
-
-def test_new_folders_within_new_ones(demo, models, image):
-    demo(image, *models['classifier'], '--out-dir', 'new/deep/folder')
-    assert [path.name for path in Path('new/deep/folder').iterdir()] == ['picture.png']
+    for i, frame in enumerate(reader):
+        assert np.allclose(frame.mean((0, 1)), (80 * i, 100, 0), atol=10)
 
 
 CLASHES = {
@@ -157,9 +144,9 @@ def test_nothing_is_lost(kind, demo, models, image):
 
 
 def test_classifier(demo, models, image):
-    out = demo(image, *models['classifier'])
+    out = demo(image, *models['classifier'], '--out-dir', 'new/deep/folder')
     assert any(f'picture.png: {name}' in out for name in CLASSES)
-    assert list(Path('outputs').iterdir())
+    assert [path.name for path in Path('new/deep/folder').iterdir()] == ['picture.png']
 
 
 def test_model_by_its_name(demo, image):
@@ -192,14 +179,8 @@ def test_bad_inputs(demo, models, image, tmp_path):
     for url in ('http://127.0.0.1:9/a.jpg', 'nowhere://a.jpg'):
         with pytest.raises(SystemExit, match=f'image {url} cannot be read: '):
             demo(url, *models['detector'])
-    Path('again.py').write_text("_base_ = './none.py'")
     Path('without.py').write_text('a = 1')
-    for config, message in (
-        ('none.py', 'cannot be read: .*none.py'),
-        ('again.py', 'cannot be read: .*none.py'),
-        ('without.py', 'has no model'),
-        ('.', 'cannot be read'),
-    ):
+    for config, message in (('none.py', 'cannot be read'), ('without.py', 'has no model')):
         with pytest.raises(SystemExit, match=f'config {config} {message}'):
             demo(image, config, models['detector'][1])
     Path('file').touch()
@@ -224,19 +205,14 @@ def test_bad_checkpoints(demo, models, image, tmp_path):
     state['backbone.bn1.weight'] = torch.zeros(3)
     state['backbone.more.weight'] = torch.zeros(3)
     torch.save(dict(state_dict=state), tmp_path / 'other.pth')
-    number = torch.load(checkpoint, weights_only=False)['state_dict'] | {'backbone.bn1.weight': 1}
-    torch.save(dict(state_dict=number), tmp_path / 'number.pth')
     for path, message in (
         (tmp_path / 'short.pth', 'short.pth is truncated or not a checkpoint'),
-        (tmp_path / 'none.pth', 'none.pth'),
         (
             tmp_path / 'other.pth',
             r'does not fit the config: (.|\n)*size mismatch for backbone.bn1.weight(.|\n)*'
             r'unexpected key in source state_dict: backbone.more.weight\n.*'
             r'missing keys in source state_dict: backbone.conv1.weight',
         ),
-        (tmp_path / 'number.pth', r'does not fit the config: (.|\n)*backbone.bn1.weight'),
-        (models['classifier'][1], 'does not fit the config'),
     ):
         with pytest.raises(SystemExit, match=message):
             demo(image, config, path)
