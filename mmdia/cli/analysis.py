@@ -173,21 +173,16 @@ def read_model(config: str, checkpoint: str, args: Namespace) -> Tuple[Config, B
     if cfg.get('model') is None:
         raise SystemExit(f'config {config} has no model')
     init_default_scope(scope_of(cfg))
-    return cfg, load_model(cfg, checkpoint, args)
-
-
-def load_model(cfg: Config, checkpoint: str, args: Namespace) -> BaseModel:
-    """Build a model with the weights of a checkpoint, or with fresh ones."""
     set_random_seed(args.seed)
     MMLogger.get_current_instance().setLevel('WARNING')
     if checkpoint == FRESH:
         model = get_model(cfg, device=args.device)
         model.init_weights()
-        return model
+        return cfg, model
     weights = read_weights(checkpoint)
     model = get_model(cfg, checkpoint, args.device)
     check_weights(checkpoint, weights, model)
-    return model
+    return cfg, model
 
 
 def build_loader(cfg: Config, args: Namespace) -> DataLoader:

@@ -54,26 +54,19 @@ def describe_error(error: Exception) -> str:
     return f'{type(error).__name__}: {" ".join(str(error).split())[:300]}'
 
 
-def has_area(box: Sequence[float], width: float, height: float) -> bool:
-    """Whether a box has an area, all or part of it in its image."""
-    x1, y1, x2, y2 = box
-    return (
-        all(map(math.isfinite, box))
-        and min(x2, width) > max(x1, 0)
-        and min(y2, height) > max(y1, 0)
-    )
-
-
 def is_degenerate(instance: Dict[str, Any], sample: Dict[str, Any]) -> bool:
     """Whether the box of an instance has no area within the image of its sample."""
     box = instance.get('bbox')
     if box is None:
         return False
-    if len(box) != 4:  # rotated boxes have other numbers
-        return not all(map(math.isfinite, box))
-    sizes = [sample.get(name, math.inf) for name in ('width', 'height')]
+    finite = all(map(math.isfinite, box))
+    if not finite or len(box) != 4:  # rotated boxes have other numbers
+        return not finite
+    x1, y1, x2, y2 = box
+    sizes = (sample.get(name, math.inf) for name in ('width', 'height'))
     # Tools for labels write 0 for what they do not know.
-    return not has_area(box, *(math.inf if size == 0 else size for size in sizes))
+    width, height = (math.inf if size == 0 else size for size in sizes)
+    return min(x2, width) <= max(x1, 0) or min(y2, height) <= max(y1, 0)
 
 
 def labels_of(sample: Dict[str, Any]) -> list:
