@@ -70,13 +70,7 @@ def add_model_arguments(parser: ArgumentParser) -> None:
 
 
 def add_data_arguments(parser: ArgumentParser, split: str, max_images: int) -> None:
-    """Add the arguments that say which images to run on.
-
-    Args:
-        parser (ArgumentParser): The tool's parser.
-        split (str): The split that is used by default.
-        max_images (int): How many images are used by default.
-    """
+    """Add the arguments that say which images to run on, with these defaults."""
     parser.add_argument(
         '--split',
         choices=['train', 'val', 'test'],

@@ -10,11 +10,7 @@ from .outputs import check_file
 
 
 def comparison_parser(description: str) -> ArgumentParser:
-    """A parser of what to compare.
-
-    Args:
-        description (str): What the tool does.
-    """
+    """A parser of what to compare."""
     parser = ArgumentParser(description=description)
     parser.add_argument(
         'sources',
@@ -41,12 +37,7 @@ def comparison_parser(description: str) -> ArgumentParser:
 
 
 def parse_comparison(parser: ArgumentParser, files: Sequence[str]) -> Namespace:
-    """Read the command line.
-
-    Args:
-        parser (ArgumentParser): What :func:`comparison_parser` returned, completed.
-        files (Sequence[str]): The options that name files to write.
-    """
+    """Read the command line; ``files`` are the options that name files to write."""
     args = parser.parse_args()
     if args.image_size < 1:
         parser.error(f'--image-size must be positive, got {args.image_size}')

@@ -171,14 +171,7 @@ def look_through(dataset: Any, num_classes: Optional[int] = None) -> Samples:
 def look_at_annotations(
     sample: Dict[str, Any], source: str, num_classes: Optional[int], found: Samples
 ) -> None:
-    """Note the labels and boxes of a sample.
-
-    Args:
-        sample (dict): The sample.
-        source (str): Its file.
-        num_classes (int, optional): See :func:`look_through`.
-        found (Samples): Where they are noted.
-    """
+    """Note the labels and boxes of a sample, whose file is ``source``."""
     found.detection |= 'instances' in sample
     labels = labels_of(sample)
     if num_classes is None:  # labels may be anything
@@ -193,11 +186,7 @@ def look_at_annotations(
 
 
 def drop_degenerate_boxes(dataset: Any) -> None:
-    """Remove the boxes that have no area from the annotations of a dataset.
-
-    Args:
-        dataset (mmengine.dataset.BaseDataset): The dataset, changed in place.
-    """
+    """Remove the boxes that have no area from the annotations of a dataset."""
     samples = [dataset.get_data_info(index) for index in range(len(dataset))]
     for sample in samples:
         if sample.get('instances'):
@@ -209,11 +198,7 @@ def drop_degenerate_boxes(dataset: Any) -> None:
 
 
 def class_faults(dataset: Any) -> Iterator[str]:
-    """Yield what is wrong with how a dataset names and numbers its classes.
-
-    Args:
-        dataset (Any): The dataset.
-    """
+    """Yield what is wrong with how a dataset names and numbers its classes."""
     given = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     if isinstance(given, str):
         yield f'metainfo.classes is the text {given!r}: no such file; write a tuple of names'
@@ -236,12 +221,7 @@ def class_faults(dataset: Any) -> Iterator[str]:
 
 
 def unlike_classes(trained: Any, tested: Any) -> Optional[str]:
-    """How the classes of two datasets differ; None if they are the same, or unknown.
-
-    Args:
-        trained (Any): The dataset of the training.
-        tested (Any): The dataset to evaluate on.
-    """
+    """How the classes of two datasets differ; None if they are the same, or unknown."""
     ours, theirs = classes_of(trained), classes_of(tested)
     folders = [list(getattr(d, 'folder_to_idx', None) or {}) for d in (trained, tested)]
     if all(folders):

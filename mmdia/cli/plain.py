@@ -6,11 +6,7 @@ from mmdia.models import ResidualBackbone
 
 
 def plain_class(cls: Type[ResidualBackbone]) -> Type[ResidualBackbone]:
-    """A backbone that takes the arguments of another, and has no interaction.
-
-    Args:
-        cls (Type[ResidualBackbone]): The class of the other.
-    """
+    """A backbone that takes the arguments of another, and has no interaction."""
 
     class Plain(cls):
         """The network without its interaction."""

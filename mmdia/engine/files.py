@@ -14,12 +14,7 @@ PART = '.mmdia-part'
 
 
 def replace_file(path: Union[str, Path], content: bytes) -> None:
-    """Write a file such that there is the old one or the new one, complete, at any moment.
-
-    Args:
-        path (str | Path): The file.
-        content (bytes): What it is to hold.
-    """
+    """Write a file such that there is the old one or the new one, complete, at any moment."""
     path = Path(path)
     part = path.with_name(path.name + PART)
     try:

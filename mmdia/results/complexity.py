@@ -66,15 +66,7 @@ def count_flops(model: nn.Module, image_size: int, in_channels: int = 3) -> int:
 
 
 def measure_complexity(cfg: Config, image_size: int) -> Complexity:
-    """Count the parameters and the operations of a model.
-
-    Args:
-        cfg (Config): Its config.
-        image_size (int): Height and width of the image.
-
-    Returns:
-        Complexity: The counts.
-    """
+    """Count the parameters and the operations of a model."""
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
         model = MODELS.build(cfg.model).eval()
     parameters = sum(parameter.numel() for parameter in model.parameters())

@@ -23,9 +23,6 @@ MIME = {'.png': 'image/png', '.jpg': 'image/jpeg', '.svg': 'image/svg+xml'}
 def main_metrics(records: Sequence[dict]) -> List[str]:
     """The metrics that describe runs of any kind.
 
-    Args:
-        records (Sequence[dict]): Their records.
-
     Returns:
         List[str]: Accuracy, box AP and mask AP, those that a record has; of
         records that have none of them, the first scalar of each.

@@ -47,12 +47,7 @@ class Settings(NamedTuple):
 
 
 def move_data(value: Any, root: str) -> Any:
-    """Replace the leading folder ``data`` of all paths in a config.
-
-    Args:
-        value (Any): The config, or a part of it.
-        root (str): What takes its place.
-    """
+    """Put another folder in the place of a leading ``data`` of all paths in a config."""
     if isinstance(value, dict):
         return type(value)({key: move_data(part, root) for key, part in value.items()})
     if isinstance(value, (list, tuple)):

@@ -176,14 +176,6 @@ def output_names(network: Exportable, size: Sequence[int]) -> List[str]:
 def export(network: Exportable, format: str, outputs: Sequence[str]) -> bytes:
     """Export a network for any number and any size of images.
 
-    Args:
-        network (Exportable): The network.
-        format (str): ``'onnx'`` or ``'torch'``.
-        outputs (Sequence[str]): Names of the outputs in ONNX.
-
-    Returns:
-        bytes: The content of the file.
-
     Raises:
         SystemExit: If it cannot be exported.
     """

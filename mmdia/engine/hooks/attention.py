@@ -101,14 +101,7 @@ class AttentionHook(Hook):
 
 
 def add_histograms(runner: Runner, name: str, samples: Dict[str, Tensor], step: int) -> None:
-    """Write histograms to all backends.
-
-    Args:
-        runner (Runner): The runner.
-        name (str): What the values are.
-        samples (Dict[str, Tensor]): The values of each block.
-        step (int): The iteration.
-    """
+    """Write histograms to all backends."""
     from mmdia.visualization.gates import plot_histograms
 
     image = None
