@@ -38,7 +38,7 @@ def convert(monkeypatch):
         monkeypatch.setattr(sys, 'argv', ['mini_imagenet.py', str(source), str(target)])
         for name in small:
             monkeypatch.setitem(tool['convert'].__globals__, name, small[name])
-        tool['run'](tool['build_parser'](), tool['convert'])
+        tool['run']('', 'folder', tool['convert'])
 
     return run
 

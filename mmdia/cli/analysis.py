@@ -34,13 +34,7 @@ FRESH = 'none'
 
 
 class Subject(NamedTuple):
-    """A model that is looked at.
-
-    Args:
-        label (str): What pictures call it.
-        cfg (Config): Its config.
-        model (BaseModel): The model, in evaluation mode.
-    """
+    """A model that is looked at, in evaluation mode, with its config and what pictures call it."""
 
     label: str
     cfg: Config

@@ -165,11 +165,7 @@ def describe_failure(error: Exception, key: str, cfg: Any, file: Optional[str]) 
 
 
 class PipelineWithNames(Compose):
-    """A pipeline whose errors name the image.
-
-    Args:
-        pipeline (Compose): The pipeline.
-    """
+    """A pipeline whose errors name the image."""
 
     def __init__(self, pipeline: Compose) -> None:
         self.transforms = pipeline.transforms

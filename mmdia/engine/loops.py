@@ -161,11 +161,7 @@ def seeded_batches(batch_sampler: Sampler, seed: int) -> Iterator[List[int]]:
 
 
 class SeededDataset(Dataset):
-    """A dataset that loads each batch of :func:`seeded_batches` with its random numbers.
-
-    Args:
-        dataset (Dataset): The dataset.
-    """
+    """A dataset that loads each batch of :func:`seeded_batches` with its random numbers."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset

@@ -37,17 +37,7 @@ def format_p(p: Optional[float]) -> str:
 
 
 class Model(NamedTuple):
-    """A model and what is known of it.
-
-    Args:
-        name (str): Its name.
-        config (Config): Its config.
-        records (List[dict]): The records of its runs.
-        sample (Sample): What its runs reached.
-        complexity (Complexity, optional): Its size and cost; None where it cannot be built.
-        difference (Difference, optional): It beside the baseline.
-        printed (str): What the paper prints.
-    """
+    """A model and what is known of it; None where it cannot be built, or has no baseline."""
 
     name: str
     config: Config

@@ -28,12 +28,7 @@ LINE = '{paper:7} {table:>5} {name:44.44} {data:9} {params:>6} {ours:>11}  {verd
 
 
 class Result(NamedTuple):
-    """A row and what became of it.
-
-    Args:
-        row (Row): The row of the table.
-        count (int): Our count.
-    """
+    """A row of the table, and our count."""
 
     row: Row
     count: int
