@@ -24,20 +24,7 @@ Pair = Tuple[nn.Module, nn.Module]  # a network and the plain one
 
 
 class Setting(NamedTuple):
-    """How networks are run.
-
-    Args:
-        batch_size (int): Number of images.
-        image_size (int): Their height and width.
-        dtype (str): ``'float32'``, ``'float64'``, or ``'float16'`` or
-            ``'bfloat16'`` for automatic mixed precision. Defaults to
-            ``'float32'``.
-        channels_last (bool): Whether channels are innermost in memory.
-            Defaults to False.
-        compile (bool): Whether networks are compiled. Defaults to False.
-        device (str): ``'cpu'`` or ``'cuda'``. Defaults to ``'cpu'``.
-        threads (int): Number of threads on the CPU. Defaults to 1.
-    """
+    """How networks are run: the options of ``benchmark.py``."""
 
     batch_size: int
     image_size: int
