@@ -22,7 +22,7 @@ POSITIVE, OR_NEVER = 'a positive integer', 'a positive integer, or -1 for never'
 @pytest.mark.parametrize(
     ('place', 'what', 'values'),
     (
-        ('train_cfg.max_epochs', POSITIVE, (0, -1, 0.5, '1', True, None)),
+        ('train_cfg.max_epochs', POSITIVE, (0, -1, 1.5, '1', True, None)),
         ('train_cfg.max_iters', POSITIVE, (0,)),
         ('train_cfg.val_interval', POSITIVE, (0,)),
         ('train_cfg.val_begin', 'a non-negative integer', (-1,)),
