@@ -275,13 +275,7 @@ def warn(key: str, dataset: Any, fault: str) -> None:
 
 
 def check_samples(datasets: Dict[str, Any], part: str, num_classes: Optional[int]) -> None:
-    """Check every dataset of a data loader by itself.
-
-    Args:
-        datasets (dict): The datasets by their places.
-        part (str): ``'train'``, ``'val'`` or ``'test'``.
-        num_classes (int, optional): Number of classes that the model tells apart.
-    """
+    """Check every dataset of a data loader by itself."""
     found: Dict[str, Samples] = {}
     for key, dataset in datasets.items():
         for fault in class_faults(dataset):

@@ -137,9 +137,6 @@ def look_through(dataset: Any, num_classes: Optional[int] = None) -> Samples:
         num_classes (int, optional): Number of classes that the model tells
             apart. Defaults to None: labels are not compared.
 
-    Returns:
-        Samples: What was found.
-
     Raises:
         ValueError: If a sample is not what its libraries take; names its file.
     """
@@ -261,12 +258,7 @@ def order_fault(dataset: Any) -> Optional[str]:
 
 
 def metric_faults(metric: Any, dataset: Any) -> Iterator[str]:
-    """Yield how the annotation file of a COCO metric does not fit a dataset.
-
-    Args:
-        metric (Any): The metric; others than those of COCO files pass.
-        dataset (Any): The dataset whose predictions it gets.
-    """
+    """Yield how the annotation file of a COCO metric does not fit a dataset."""
     api = getattr(metric, '_coco_api', None)
     classes = classes_of(dataset)
     if api is None or classes is None:

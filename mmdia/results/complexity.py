@@ -53,9 +53,6 @@ def count_flops(model: nn.Module, image_size: int, in_channels: int = 3) -> int:
         model (nn.Module): The model, in evaluation mode.
         image_size (int): Height and width of the image.
         in_channels (int): Channels of the image. Defaults to 3.
-
-    Returns:
-        int: The count for one image.
     """
     image = torch.zeros(1, in_channels, image_size, image_size)
     analysis = FlopAnalyzer(model, image)

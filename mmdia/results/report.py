@@ -41,10 +41,6 @@ def main_metrics(records: Sequence[dict]) -> List[str]:
 def curves(models: Sequence[Model], metric: str) -> Dict[str, Figure]:
     """The training of models: the loss, and a metric after each validation.
 
-    Args:
-        models (Sequence[Model]): The models; one colour each, a line per run.
-        metric (str): See :func:`~.comparison.collect`.
-
     Returns:
         Dict[str, Figure]: The figures, by what they show.
     """

@@ -56,12 +56,7 @@ class Comparison(NamedTuple):
 
 
 class Runner:
-    """Runs a network forward, or forward and backward.
-
-    Args:
-        network (nn.Module): A backbone; it is moved to the device.
-        setting (Setting): How it is run.
-    """
+    """Runs a network forward, or forward and backward."""
 
     def __init__(self, network: nn.Module, setting: Setting) -> None:
         layout = torch.channels_last if setting.channels_last else torch.contiguous_format
@@ -223,12 +218,6 @@ def warm_up(steps: Sequence[Step], setting: Setting) -> None:
 
 def compare(networks: Pair, setting: Setting, rounds: int, seconds: float) -> Dict[str, Comparison]:
     """Take all measures of a network and of the plain one.
-
-    Args:
-        networks (Tuple[nn.Module, nn.Module]): The network and the plain one.
-        setting (Setting): How they are run.
-        rounds (int): Number of rounds of either pass, at least.
-        seconds (float): Time for the rounds of both passes, if that is more.
 
     Returns:
         Dict[str, Comparison]: The measures: time in seconds of either pass by

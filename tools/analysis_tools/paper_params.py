@@ -72,9 +72,6 @@ def count_parameters(model: nn.Module, what: str = '') -> int:
         what (str): A value of the column ``count``. What is ``'trainable'`` is
             not in the stem and the first stage, which detectors freeze with all
             that is in them if it was trained before. Defaults to ``''``.
-
-    Returns:
-        int: The count.
     """
     frozen = ('backbone.conv1.', 'backbone.bn1.', 'backbone.layer1.') if what == 'trainable' else ()
     count = sum(p.numel() for name, p in model.named_parameters() if not name.startswith(frozen))
