@@ -106,11 +106,8 @@ def finish(*processes):
 
 
 def test_training_on_two_machines_and_test_on_one(config, tmp_path):
-    train_tool, port, work_dir = (
-        ROOT / 'tools' / 'dist_train.sh',
-        str(get_free_port()),
-        tmp_path / 'run',
-    )
+    train_tool, work_dir = ROOT / 'tools' / 'dist_train.sh', tmp_path / 'run'
+    port = str(get_free_port())
     command = (train_tool, config, 1, '--work-dir', work_dir)
     output, _ = finish(*(start(*command, NNODES='2', NODE_RANK=str(i), PORT=port) for i in (0, 1)))
     # 21 images are 11 for each process, two batches of 8.
