@@ -16,7 +16,14 @@ DRAWS = 5  # of random weights: with some of them, none of few hidden units is a
 
 
 def randomize(model: nn.Module) -> nn.Module:
-    """Give every norm random weights and statistics, so that none hides an error."""
+    """Give every norm random weights and statistics, so that none hides an error.
+
+    Args:
+        model (nn.Module): The model, which is changed.
+
+    Returns:
+        nn.Module: The model.
+    """
     for module in model.modules():
         if isinstance(module, _BatchNorm):
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -30,7 +37,17 @@ def randomize(model: nn.Module) -> nn.Module:
 
 
 class SmallNetworks:
-    """Builds small ResNets with an interaction, for checks; see :func:`check_interaction`."""
+    """Builds small ResNets with an interaction, for checks.
+
+    Args:
+        interaction (dict, optional): Config of the interaction; None for the
+            plain residual sum.
+        depth (int): Depth of the ResNet. Defaults to 18.
+        base_channels (int): Width of its first stage. Defaults to 8.
+        unused (Sequence[str]): How the names of those parameters end of which
+            the output does not depend, by the method's nature.
+            Defaults to none.
+    """
 
     def __init__(
         self,
@@ -45,7 +62,16 @@ class SmallNetworks:
         self.unused = tuple(unused)
 
     def build(self, identity_init: bool = False, **kwargs: Any) -> ResNet:
-        """Build and initialize a network, with these arguments of :class:`ResNet`."""
+        """Build and initialize a network.
+
+        Args:
+            identity_init (bool): See :class:`LayerInteraction`.
+                Defaults to False.
+            **kwargs: See :class:`ResNet`.
+
+        Returns:
+            ResNet: The network.
+        """
         interaction = self.interaction
         if identity_init:
             interaction = dict(interaction or {}, identity_init=True)

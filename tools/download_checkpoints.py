@@ -52,6 +52,10 @@ def describe(backbone: dict) -> str:
 def copy(source: Path, folder: Path) -> Path:
     """Copy a file into a folder, where it appears complete or not at all.
 
+    Args:
+        source (Path): The file.
+        folder (Path): The folder, created where it is missing.
+
     Raises:
         OSError: If the file cannot be written.
     """

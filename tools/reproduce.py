@@ -115,7 +115,13 @@ def gpus_of(job: int, run: Run) -> List[str]:
 
 
 class Trainer:
-    """Trains runs, several ``jobs`` at the same time, and records them in a folder."""
+    """Trains runs, several at the same time, and records them.
+
+    Args:
+        runs (List[Run]): The runs.
+        jobs (int): How many at the same time.
+        results (Path): Folder of the records.
+    """
 
     def __init__(self, runs: List[Run], jobs: int, results: Path) -> None:
         self.waiting, self.jobs, self.results = list(runs), jobs, results

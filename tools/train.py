@@ -78,7 +78,13 @@ def choose_checkpoint(cfg: Config, given: Optional[str]) -> Optional[str]:
 
 
 def train(cfg: Config, checkpoint: Optional[str], data_check: bool) -> None:
-    """Train a network from the beginning, or resume a checkpoint of it."""
+    """Train a network from the beginning, or from a checkpoint of it.
+
+    Args:
+        cfg (Config): A complete config.
+        checkpoint (str, optional): What to resume.
+        data_check (bool): Whether to check the data; see :func:`check_data`.
+    """
     make_resumable(cfg)
     runner = build_runner(cfg)
     load_or_stop(runner, strict=False)

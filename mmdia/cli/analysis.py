@@ -34,7 +34,13 @@ FRESH = 'none'
 
 
 class Subject(NamedTuple):
-    """A model that is looked at, in evaluation mode, with its config and what pictures call it."""
+    """A model that is looked at.
+
+    Args:
+        label (str): What pictures call it.
+        cfg (Config): Its config.
+        model (BaseModel): The model, in evaluation mode.
+    """
 
     label: str
     cfg: Config
@@ -64,7 +70,13 @@ def add_model_arguments(parser: ArgumentParser) -> None:
 
 
 def add_data_arguments(parser: ArgumentParser, split: str, max_images: int) -> None:
-    """Add the arguments that say which images to run on, with these defaults."""
+    """Add the arguments that say which images to run on.
+
+    Args:
+        parser (ArgumentParser): The tool's parser.
+        split (str): The split that is used by default.
+        max_images (int): How many images are used by default.
+    """
     parser.add_argument(
         '--split',
         choices=['train', 'val', 'test'],

@@ -47,7 +47,11 @@ class ConfigOptions(DictAction):
 
 
 def add_common_arguments(parser: ArgumentParser) -> None:
-    """Add the options that every tool takes."""
+    """Add the options that every tool takes.
+
+    Args:
+        parser (ArgumentParser): The tool's parser.
+    """
     parser.add_argument(
         '--work-dir', type=os.path.expanduser, help='folder for logs, checkpoints and results'
     )
@@ -100,7 +104,11 @@ def add_trust_argument(parser: ArgumentParser) -> None:
 
 
 def protect(args: Namespace) -> None:
-    """Read checkpoints without running their code, unless the options trust them."""
+    """Read checkpoints without running their code, unless the options trust them.
+
+    Args:
+        args (Namespace): Parsed options, with ``trust``.
+    """
     if args.trust:
         os.environ[TRUST] = '1'
     load_safely()
@@ -110,7 +118,11 @@ def load_config(path: str) -> Config:
     """Read a config file.
 
     Args:
-        path (str): The file, or the name of a config of this package.
+        path (str): The file, an address such as ``mmdet::NAME`` of one of a library, or the
+            name of a config of this package.
+
+    Returns:
+        Config: The config.
 
     Raises:
         SystemExit: If it cannot be read, or is not a config.
@@ -168,7 +180,13 @@ def read_config(args: Namespace) -> Config:
 
 
 def add_hook(cfg: Config, name: str, kind: str) -> None:
-    """Add a hook without options to the default hooks of a config."""
+    """Add a hook without options to the default hooks of a config.
+
+    Args:
+        cfg (Config): The config to change.
+        name (str): Name among the default hooks.
+        kind (str): Type of the hook.
+    """
     cfg.default_hooks = dict(cfg.get('default_hooks') or {}, **{name: dict(type=kind)})
 
 
@@ -184,6 +202,11 @@ def set_loader_options(cfg: Config, no_pin_memory: bool, no_persistent_workers: 
 
     Loaders of MMPretrain's configs rely on its tools to name their collate
     function; MMDetection's come complete.
+
+    Args:
+        cfg (Config): The config to change.
+        no_pin_memory (bool): Whether to switch pinned memory off.
+        no_persistent_workers (bool): Whether to switch persistent workers off.
     """
     for loader in data_loaders(cfg):
         if cfg.get('default_scope') == 'mmpretrain':

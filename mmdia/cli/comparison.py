@@ -10,7 +10,11 @@ from .outputs import check_file
 
 
 def comparison_parser(description: str) -> ArgumentParser:
-    """A parser of what to compare."""
+    """A parser of what to compare.
+
+    Args:
+        description (str): What the tool does.
+    """
     parser = ArgumentParser(description=description)
     parser.add_argument(
         'sources',
@@ -37,7 +41,12 @@ def comparison_parser(description: str) -> ArgumentParser:
 
 
 def parse_comparison(parser: ArgumentParser, files: Sequence[str]) -> Namespace:
-    """Read the command line; ``files`` are the options that name files to write."""
+    """Read the command line.
+
+    Args:
+        parser (ArgumentParser): What :func:`comparison_parser` returned, completed.
+        files (Sequence[str]): The options that name files to write.
+    """
     args = parser.parse_args()
     if args.image_size < 1:
         parser.error(f'--image-size must be positive, got {args.image_size}')

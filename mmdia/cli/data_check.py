@@ -165,7 +165,11 @@ def describe_failure(error: Exception, key: str, cfg: Any, file: Optional[str]) 
 
 
 class PipelineWithNames(Compose):
-    """A pipeline whose errors name the image."""
+    """A pipeline whose errors name the image.
+
+    Args:
+        pipeline (Compose): The pipeline.
+    """
 
     def __init__(self, pipeline: Compose) -> None:
         self.transforms = pipeline.transforms
@@ -275,7 +279,13 @@ def warn(key: str, dataset: Any, fault: str) -> None:
 
 
 def check_samples(datasets: Dict[str, Any], part: str, num_classes: Optional[int]) -> None:
-    """Check every dataset of a data loader by itself."""
+    """Check every dataset of a data loader by itself.
+
+    Args:
+        datasets (dict): The datasets by their places.
+        part (str): ``'train'``, ``'val'`` or ``'test'``.
+        num_classes (int, optional): Number of classes that the model tells apart.
+    """
     found: Dict[str, Samples] = {}
     for key, dataset in datasets.items():
         for fault in class_faults(dataset):

@@ -137,6 +137,9 @@ def look_through(dataset: Any, num_classes: Optional[int] = None) -> Samples:
         num_classes (int, optional): Number of classes that the model tells
             apart. Defaults to None: labels are not compared.
 
+    Returns:
+        Samples: What was found.
+
     Raises:
         ValueError: If a sample is not what its libraries take; names its file.
     """
@@ -168,7 +171,14 @@ def look_through(dataset: Any, num_classes: Optional[int] = None) -> Samples:
 def look_at_annotations(
     sample: Dict[str, Any], source: str, num_classes: Optional[int], found: Samples
 ) -> None:
-    """Note the labels and boxes of a sample, whose file is ``source``."""
+    """Note the labels and boxes of a sample.
+
+    Args:
+        sample (dict): The sample.
+        source (str): Its file.
+        num_classes (int, optional): See :func:`look_through`.
+        found (Samples): Where they are noted.
+    """
     found.detection |= 'instances' in sample
     labels = labels_of(sample)
     if num_classes is None:  # labels may be anything
@@ -183,7 +193,11 @@ def look_at_annotations(
 
 
 def drop_degenerate_boxes(dataset: Any) -> None:
-    """Remove the boxes that have no area from the annotations of a dataset."""
+    """Remove the boxes that have no area from the annotations of a dataset.
+
+    Args:
+        dataset (mmengine.dataset.BaseDataset): The dataset, changed in place.
+    """
     samples = [dataset.get_data_info(index) for index in range(len(dataset))]
     for sample in samples:
         if sample.get('instances'):
@@ -195,7 +209,11 @@ def drop_degenerate_boxes(dataset: Any) -> None:
 
 
 def class_faults(dataset: Any) -> Iterator[str]:
-    """Yield what is wrong with how a dataset names and numbers its classes."""
+    """Yield what is wrong with how a dataset names and numbers its classes.
+
+    Args:
+        dataset (Any): The dataset.
+    """
     given = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     if isinstance(given, str):
         yield f'metainfo.classes is the text {given!r}: no such file; write a tuple of names'
@@ -218,7 +236,12 @@ def class_faults(dataset: Any) -> Iterator[str]:
 
 
 def unlike_classes(trained: Any, tested: Any) -> Optional[str]:
-    """How the classes of two datasets differ; None if they are the same, or unknown."""
+    """How the classes of two datasets differ; None if they are the same, or unknown.
+
+    Args:
+        trained (Any): The dataset of the training.
+        tested (Any): The dataset to evaluate on.
+    """
     ours, theirs = classes_of(trained), classes_of(tested)
     folders = [list(getattr(d, 'folder_to_idx', None) or {}) for d in (trained, tested)]
     if all(folders):
@@ -258,7 +281,12 @@ def order_fault(dataset: Any) -> Optional[str]:
 
 
 def metric_faults(metric: Any, dataset: Any) -> Iterator[str]:
-    """Yield how the annotation file of a COCO metric does not fit a dataset."""
+    """Yield how the annotation file of a COCO metric does not fit a dataset.
+
+    Args:
+        metric (Any): The metric; others than those of COCO files pass.
+        dataset (Any): The dataset whose predictions it gets.
+    """
     api = getattr(metric, '_coco_api', None)
     classes = classes_of(dataset)
     if api is None or classes is None:

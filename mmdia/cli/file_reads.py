@@ -18,11 +18,15 @@ class LastFileRead:
     """
 
     current: Optional['LastFileRead'] = None
+    installed = False
 
     def __init__(self) -> None:
         self.path: Optional[str] = None
 
     def __enter__(self) -> 'LastFileRead':
+        if not LastFileRead.installed:
+            sys.addaudithook(note_open)  # stays, and does nothing outside of contexts
+            LastFileRead.installed = True
         LastFileRead.current = self
         return self
 
@@ -38,6 +42,3 @@ def note_open(event: str, args: Tuple[Any, ...]) -> None:
     reads = mode is None or not set(mode) & set('wax+')
     if reads and isinstance(path, (str, os.PathLike)) and not str(path).endswith(CODE):
         LastFileRead.current.path = str(path)
-
-
-sys.addaudithook(note_open)  # stays, and does nothing outside of contexts

@@ -39,7 +39,14 @@ def check_count(place: str, value: Any, least: int, or_never: bool = False) -> N
 
 
 def check_intervals(cfg: Config) -> None:
-    """Exit with an error unless the counts of a config are what they have to be."""
+    """Exit with an error unless the counts of a config are what they have to be.
+
+    Args:
+        cfg (Config): A complete config.
+
+    Raises:
+        SystemExit: If one is not.
+    """
     for place, part in parts_with_counts(cfg):
         for name, least in LEAST.items():
             if isinstance(part, dict) and name in part:

@@ -20,6 +20,9 @@ LAUNCHERS = {
 def launched_process(launcher: str) -> Dict[str, str]:
     """What a launcher says of this process.
 
+    Args:
+        launcher (str): ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+
     Returns:
         Dict[str, str]: RANK, WORLD_SIZE and LOCAL_RANK.
 
@@ -36,7 +39,11 @@ def launched_process(launcher: str) -> Dict[str, str]:
 
 
 def is_first_process(launcher: str) -> bool:
-    """Whether this is the process that writes, before the processes have met."""
+    """Whether this is the process that writes, before the processes have met.
+
+    Args:
+        launcher (str): ``'none'`` or one of :func:`launched_process`.
+    """
     return launcher == 'none' or launched_process(launcher)['RANK'] == '0'
 
 
@@ -62,6 +69,9 @@ def first_slurm_host() -> str:
 
 def process_environment(launcher: str) -> Dict[str, str]:
     """The variables from which torch builds a process group.
+
+    Args:
+        launcher (str): ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
 
     Returns:
         Dict[str, str]: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.

@@ -26,7 +26,12 @@ def check_folder(name: str, folder: Union[str, Path]) -> None:
 
 
 def check_file(name: str, file: Union[str, Path]) -> None:
-    """Create the folder of a file, and exit with an error unless the file can be written."""
+    """Create the folder of a file, and exit with an error unless the file can be written.
+
+    Args:
+        name (str): What messages call it, such as ``'--out'``.
+        file (str | Path): The file.
+    """
     try:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=Path(file).parent):

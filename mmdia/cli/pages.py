@@ -7,6 +7,11 @@ from pathlib import Path
 def write_or_check(page: Path, text: str, description: str) -> None:
     """Write a page, or with ``--check`` on the command line only compare it.
 
+    Args:
+        page (Path): The page.
+        text (str): What it should be.
+        description (str): What the tool does, for its help.
+
     Raises:
         SystemExit: If it is compared, and differs.
     """

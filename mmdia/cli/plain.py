@@ -6,7 +6,11 @@ from mmdia.models import ResidualBackbone
 
 
 def plain_class(cls: Type[ResidualBackbone]) -> Type[ResidualBackbone]:
-    """A backbone that takes the arguments of another, and has no interaction."""
+    """A backbone that takes the arguments of another, and has no interaction.
+
+    Args:
+        cls (Type[ResidualBackbone]): The class of the other.
+    """
 
     class Plain(cls):
         """The network without its interaction."""

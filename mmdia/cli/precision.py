@@ -35,7 +35,12 @@ def amp_dtype(cfg: Config) -> str:
 
 
 def evaluate_in_amp(cfg: Config, loop: str) -> None:
-    """Let a loop compute in mixed precision, with the dtype of the training."""
+    """Let a loop compute in mixed precision, with the dtype of the training.
+
+    Args:
+        cfg (Config): A complete config.
+        loop (str): ``'val_cfg'`` or ``'test_cfg'``.
+    """
     if amp_dtype(cfg) == 'bfloat16':
         add_hook(cfg, 'heads', 'mmdia.SinglePrecisionHeadsHook')
         if get_device() == 'cuda':
@@ -49,7 +54,11 @@ def evaluate_in_amp(cfg: Config, loop: str) -> None:
 
 
 def train_in_amp(cfg: Config) -> None:
-    """Train and validate in mixed precision."""
+    """Train and validate in mixed precision.
+
+    Args:
+        cfg (Config): A complete config.
+    """
     evaluate_in_amp(cfg, 'val_cfg')
     wrapper = cfg.optim_wrapper
     if is_type(wrapper, BFloat16OptimWrapper):

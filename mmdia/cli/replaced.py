@@ -63,6 +63,9 @@ def deletes(path: Path, name: str) -> bool:
 def check_replaced(cfg: Config) -> None:
     """Check that a backbone of ours is the same network as the one that it replaces.
 
+    Args:
+        cfg (Config): A config, as it was read from its file.
+
     Raises:
         ValueError: If what was said by the type that it replaces is said nowhere.
     """

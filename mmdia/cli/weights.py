@@ -40,6 +40,11 @@ def fit_or_stop(checkpoint: str) -> Iterator[None]:
 def check_weights(checkpoint: str, weights: Dict[str, Any], model: nn.Module) -> None:
     """Stop unless a checkpoint has the weights of a model, in their shapes, and no others.
 
+    Args:
+        checkpoint (str): What messages call the checkpoint.
+        weights (Dict[str, Any]): Its weights by their names.
+        model (nn.Module): The model, which gets them.
+
     Raises:
         SystemExit: If a weight is missing, not in the model, no tensor, or of another shape.
     """

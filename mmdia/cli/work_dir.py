@@ -41,6 +41,9 @@ def checkpoints(work_dir: Path) -> Iterator[Path]:
 def latest_checkpoint(work_dir: str) -> Optional[str]:
     """The latest intact checkpoint of a run.
 
+    Args:
+        work_dir (str): Folder of the run.
+
     Returns:
         str, optional: Its path, or None where nothing was saved yet.
 
@@ -65,6 +68,9 @@ def latest_checkpoint(work_dir: str) -> Optional[str]:
 @contextmanager
 def lock_work_dir(work_dir: str) -> Iterator[None]:
     """Keep a work dir for this process until the block, or the process, ends.
+
+    Args:
+        work_dir (str): Folder of the run, which can be written.
 
     Raises:
         SystemExit: If another process keeps it, or its lock cannot be opened.

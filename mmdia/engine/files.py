@@ -14,7 +14,12 @@ PART = '.mmdia-part'
 
 
 def replace_file(path: Union[str, Path], content: bytes) -> None:
-    """Write a file such that there is the old one or the new one, complete, at any moment."""
+    """Write a file such that there is the old one or the new one, complete, at any moment.
+
+    Args:
+        path (str | Path): The file.
+        content (bytes): What it is to hold.
+    """
     path = Path(path)
     part = path.with_name(path.name + PART)
     try:

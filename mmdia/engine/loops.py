@@ -161,7 +161,11 @@ def seeded_batches(batch_sampler: Sampler, seed: int) -> Iterator[List[int]]:
 
 
 class SeededDataset(Dataset):
-    """A dataset that loads each batch of :func:`seeded_batches` with its random numbers."""
+    """A dataset that loads each batch of :func:`seeded_batches` with its random numbers.
+
+    Args:
+        dataset (Dataset): The dataset.
+    """
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset

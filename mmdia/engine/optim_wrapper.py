@@ -25,6 +25,10 @@ class BFloat16OptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Context of the forward pass."""
+        """Context of the forward pass.
+
+        Args:
+            model (nn.Module): The model that is trained.
+        """
         with super().optim_context(model), autocast(dtype=torch.bfloat16):
             yield

@@ -134,6 +134,11 @@ def p_value(test: Callable, first: List[float], second: List[float]) -> Optional
 def time_ratio(sample: Sample, baseline: Sample, seeds: Sequence[int]) -> Optional[float]:
     """The ratio of the times of two models, the median over common seeds, or that of the medians.
 
+    Args:
+        sample (Sample): The model.
+        baseline (Sample): The other one.
+        seeds (Sequence[int]): The common seeds.
+
     Returns:
         float, optional: The ratio, or None if a time is not known.
     """
@@ -148,7 +153,15 @@ def time_ratio(sample: Sample, baseline: Sample, seeds: Sequence[int]) -> Option
 
 
 def compare(sample: Sample, baseline: Sample) -> Difference:
-    """Compare a model with another one, seed by seed where both have the same."""
+    """Compare a model with another one, seed by seed where both have the same.
+
+    Args:
+        sample (Sample): The model.
+        baseline (Sample): The other one.
+
+    Returns:
+        Difference: The difference.
+    """
     seeds = [seed for seed in sample.values if seed in baseline.values]
     ours = [sample.values[seed] for seed in seeds]
     theirs = [baseline.values[seed] for seed in seeds]

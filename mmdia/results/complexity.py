@@ -53,6 +53,9 @@ def count_flops(model: nn.Module, image_size: int, in_channels: int = 3) -> int:
         model (nn.Module): The model, in evaluation mode.
         image_size (int): Height and width of the image.
         in_channels (int): Channels of the image. Defaults to 3.
+
+    Returns:
+        int: The count for one image.
     """
     image = torch.zeros(1, in_channels, image_size, image_size)
     analysis = FlopAnalyzer(model, image)
@@ -63,7 +66,15 @@ def count_flops(model: nn.Module, image_size: int, in_channels: int = 3) -> int:
 
 
 def measure_complexity(cfg: Config, image_size: int) -> Complexity:
-    """Count the parameters and the operations of a model."""
+    """Count the parameters and the operations of a model.
+
+    Args:
+        cfg (Config): Its config.
+        image_size (int): Height and width of the image.
+
+    Returns:
+        Complexity: The counts.
+    """
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
         model = MODELS.build(cfg.model).eval()
     parameters = sum(parameter.numel() for parameter in model.parameters())

@@ -39,6 +39,9 @@ def config_options(config: Config) -> Dict[str, str]:
 def config_differences(configs: Sequence[Config]) -> List[List[str]]:
     """What differs between configs.
 
+    Args:
+        configs (Sequence[Config]): The configs.
+
     Returns:
         List[List[str]]: A line an option: its name, and its value in each
         config, empty where it is missing.

@@ -37,7 +37,17 @@ def format_p(p: Optional[float]) -> str:
 
 
 class Model(NamedTuple):
-    """A model and what is known of it; None where it cannot be built, or has no baseline."""
+    """A model and what is known of it.
+
+    Args:
+        name (str): Its name.
+        config (Config): Its config.
+        records (List[dict]): The records of its runs.
+        sample (Sample): What its runs reached.
+        complexity (Complexity, optional): Its size and cost; None where it cannot be built.
+        difference (Difference, optional): It beside the baseline.
+        printed (str): What the paper prints.
+    """
 
     name: str
     config: Config
@@ -95,6 +105,10 @@ def keep_apart(work_dirs: Sequence[Path], records: Sequence[dict]) -> None:
 
     Those that differ in :data:`~.differences.CIRCUMSTANCES` alone, such as seeds, share the name
     of the first.
+
+    Args:
+        work_dirs (Sequence[Path]): The work dirs.
+        records (Sequence[dict]): Their records, to be changed.
     """
     kinds = []
     for record in records:
@@ -114,6 +128,9 @@ def read_sources(sources: Sequence[Path]) -> List[dict]:
     """The records of folders of records, files of records, and work dirs.
 
     Runs in work dirs have the names of their configs; see :func:`keep_apart`.
+
+    Args:
+        sources (Sequence[Path]): Their paths.
 
     Raises:
         ValueError: If one is none of them.
@@ -141,7 +158,13 @@ def baseline_of(name: str, rows: Dict[str, Row], given: Optional[str]) -> Option
 
 
 def complexity_of(cfg: Config, name: str, image_size: int) -> Optional[Complexity]:
-    """Size and cost of a model; None, with a warning, where it cannot be built."""
+    """Size and cost of a model; None, with a warning, where it cannot be built.
+
+    Args:
+        cfg (Config): Its config.
+        name (str): Its name.
+        image_size (int): Height and width of the image.
+    """
     try:
         if cfg.get('custom_imports'):
             import_modules_from_strings(**cfg.custom_imports)

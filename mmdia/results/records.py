@@ -52,7 +52,12 @@ def training_lines(lines: Iterable[dict]) -> List[dict]:
 
 
 def begins_anew(lines: Iterable[dict], before: Iterable[dict]) -> bool:
-    """Whether a start began a training, and did not continue one; see :func:`read_starts`."""
+    """Whether a start began a training, and did not continue one; see :func:`read_starts`.
+
+    Args:
+        lines (Iterable[dict]): Its scalars.
+        before (Iterable[dict]): Those of the starts before it.
+    """
     now, past = training_lines(lines), training_lines(before)
     if not now or not past:
         return False
@@ -67,6 +72,9 @@ def read_starts(work_dir: Union[str, Path]) -> Dict[Path, List[dict]]:
     count, if its first line of the training comes no later than the first one of the run so far,
     or if it is of epoch 1 and the run had come to a later one. A run that was interrupted in
     epoch 1 goes on behind its first line, within that epoch.
+
+    Args:
+        work_dir (str | Path): The work dir.
 
     Returns:
         Dict[Path, List[dict]]: What each logged, by its folder, in their order.
@@ -94,6 +102,9 @@ def read_progress(work_dir: Union[str, Path]) -> dict:
 
     Of several runs in one work dir it is the last; see :func:`read_starts`. What a run that was
     resumed did twice counts once.
+
+    Args:
+        work_dir (str | Path): The run's work dir.
 
     Returns:
         dict: ``steps``, epochs or iterations after which the run was validated; ``metrics``,
@@ -234,6 +245,9 @@ def summarize(progress: dict) -> dict:
 
 def read_dump(path: Union[str, Path]) -> Config:
     """Read a config that MMEngine wrote, without the modules that it imports.
+
+    Args:
+        path (str | Path): Its file.
 
     Raises:
         ValueError: If it cannot be read.

@@ -23,6 +23,9 @@ MIME = {'.png': 'image/png', '.jpg': 'image/jpeg', '.svg': 'image/svg+xml'}
 def main_metrics(records: Sequence[dict]) -> List[str]:
     """The metrics that describe runs of any kind.
 
+    Args:
+        records (Sequence[dict]): Their records.
+
     Returns:
         List[str]: Accuracy, box AP and mask AP, those that a record has; of
         records that have none of them, the first scalar of each.
@@ -40,6 +43,10 @@ def main_metrics(records: Sequence[dict]) -> List[str]:
 
 def curves(models: Sequence[Model], metric: str) -> Dict[str, Figure]:
     """The training of models: the loss, and a metric after each validation.
+
+    Args:
+        models (Sequence[Model]): The models; one colour each, a line per run.
+        metric (str): See :func:`~.comparison.collect`.
 
     Returns:
         Dict[str, Figure]: The figures, by what they show.

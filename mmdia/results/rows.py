@@ -69,6 +69,9 @@ def read_rows(path: Union[str, Path, None] = None) -> List[Row]:
     Args:
         path (str | Path, optional): The file. Defaults to that of the package.
 
+    Returns:
+        List[Row]: Its rows, in its order.
+
     Raises:
         ValueError: If the file is not such a table.
     """
@@ -110,6 +113,9 @@ def read_config(name: str) -> Config:
 
 def row_config(row: Row) -> Config:
     """The config of a row, with its options.
+
+    Args:
+        row (Row): A row that has a config.
 
     Returns:
         Config: The config, as ``tools/train.py CONFIG --cfg-options OPTIONS`` has it.

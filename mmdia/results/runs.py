@@ -19,7 +19,22 @@ OUTPUT = 'output.txt'
 
 
 class Settings(NamedTuple):
-    """What runs have in common: these options of ``tools/reproduce.py``."""
+    """What runs have in common.
+
+    Args:
+        epochs (int, optional): How long to train in place of what the config
+            says; see :func:`~mmdia.results.schedule.shorten`.
+        scale (float, optional): The factor of the length instead.
+        amp (bool): Whether to compute in mixed precision. Defaults to False.
+        channels_last (bool): Whether to keep channels innermost in memory.
+            Defaults to False.
+        data_root (str): Folder of the data sets, which the configs call
+            ``data``. Defaults to ``'data'``.
+        launcher (str): ``'none'``, ``'pytorch'`` or ``'slurm'``. Defaults to
+            ``'none'``.
+        gpus (int): Number of processes of a run. Defaults to 1.
+        partition (str): Partition of Slurm. Defaults to ``''``.
+    """
 
     epochs: Optional[int] = None
     scale: Optional[float] = None
@@ -32,7 +47,12 @@ class Settings(NamedTuple):
 
 
 def move_data(value: Any, root: str) -> Any:
-    """Put another folder in the place of a leading ``data`` of all paths in a config."""
+    """Replace the leading folder ``data`` of all paths in a config.
+
+    Args:
+        value (Any): The config, or a part of it.
+        root (str): What takes its place.
+    """
     if isinstance(value, dict):
         return type(value)({key: move_data(part, root) for key, part in value.items()})
     if isinstance(value, (list, tuple)):
@@ -44,6 +64,12 @@ def move_data(value: Any, root: str) -> Any:
 
 class Run:
     """One training of a row.
+
+    Args:
+        row (Row): The row.
+        seed (int): Seed of the training.
+        settings (Settings): What it has in common with others.
+        root (Path): Folder of the work dirs of all runs.
 
     Attributes:
         cfg (Config): The whole config.

@@ -25,7 +25,17 @@ def color(number: int) -> str:
 
 
 def new_figure(rows: int, columns: int, width: float, height: float) -> tuple:
-    """An empty figure, and its panels of this size in inches as an array (rows, columns)."""
+    """An empty figure of panels.
+
+    Args:
+        rows (int): Number of rows.
+        columns (int): Number of columns.
+        width (float): Width of a panel in inches.
+        height (float): Its height.
+
+    Returns:
+        tuple: The figure, and its panels as an array (rows, columns).
+    """
     figure = Figure(figsize=(width * columns, height * rows), layout='constrained')
     with rc_context({'axes.titlesize': 'medium'}):
         return figure, figure.subplots(rows, columns, squeeze=False)

@@ -24,7 +24,20 @@ Pair = Tuple[nn.Module, nn.Module]  # a network and the plain one
 
 
 class Setting(NamedTuple):
-    """How networks are run: the options of ``benchmark.py``."""
+    """How networks are run.
+
+    Args:
+        batch_size (int): Number of images.
+        image_size (int): Their height and width.
+        dtype (str): ``'float32'``, ``'float64'``, or ``'float16'`` or
+            ``'bfloat16'`` for automatic mixed precision. Defaults to
+            ``'float32'``.
+        channels_last (bool): Whether channels are innermost in memory.
+            Defaults to False.
+        compile (bool): Whether networks are compiled. Defaults to False.
+        device (str): ``'cpu'`` or ``'cuda'``. Defaults to ``'cpu'``.
+        threads (int): Number of threads on the CPU. Defaults to 1.
+    """
 
     batch_size: int
     image_size: int
@@ -56,7 +69,12 @@ class Comparison(NamedTuple):
 
 
 class Runner:
-    """Runs a network forward, or forward and backward."""
+    """Runs a network forward, or forward and backward.
+
+    Args:
+        network (nn.Module): A backbone; it is moved to the device.
+        setting (Setting): How it is run.
+    """
 
     def __init__(self, network: nn.Module, setting: Setting) -> None:
         layout = torch.channels_last if setting.channels_last else torch.contiguous_format
@@ -218,6 +236,12 @@ def warm_up(steps: Sequence[Step], setting: Setting) -> None:
 
 def compare(networks: Pair, setting: Setting, rounds: int, seconds: float) -> Dict[str, Comparison]:
     """Take all measures of a network and of the plain one.
+
+    Args:
+        networks (Tuple[nn.Module, nn.Module]): The network and the plain one.
+        setting (Setting): How they are run.
+        rounds (int): Number of rounds of either pass, at least.
+        seconds (float): Time for the rounds of both passes, if that is more.
 
     Returns:
         Dict[str, Comparison]: The measures: time in seconds of either pass by

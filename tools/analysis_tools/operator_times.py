@@ -54,7 +54,14 @@ def total(times: Dict[str, Spent]) -> Spent:
 def difference_table(
     network: Dict[str, Spent], plain: Dict[str, Spent], rows: int = 12
 ) -> Iterator[str]:
-    """Lines that say by which operators a network takes longer than the plain one."""
+    """Lines that say by which operators a network takes longer than the plain one.
+
+    Args:
+        network (Dict[str, Spent]): Times of the network.
+        plain (Dict[str, Spent]): Times of the plain network.
+        rows (int): Number of operators to name, those that differ most.
+            Defaults to 12.
+    """
     pairs = {name: (network.get(name, Spent()), plain.get(name, Spent())) for name in network}
     pairs |= {name: (Spent(), spent) for name, spent in plain.items() if name not in network}
     order = sorted(pairs, key=lambda name: -abs(pairs[name][0].seconds - pairs[name][1].seconds))
@@ -73,7 +80,13 @@ def difference_table(
 
 
 def profile_pair(networks: Pair, setting: Setting, rounds: int) -> Iterator[str]:
-    """Lines that say where the extra time of a network goes, for either pass."""
+    """Lines that say where the extra time of a network goes, for either pass.
+
+    Args:
+        networks (Tuple[nn.Module, nn.Module]): The network and the plain one.
+        setting (Setting): How they are run.
+        rounds (int): Number of rounds over which medians are taken.
+    """
     runners = [Runner(network, setting) for network in networks]
     for name in PASSES:
         steps = [runner.select(name) for runner in runners]

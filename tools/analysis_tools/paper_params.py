@@ -28,7 +28,12 @@ LINE = '{paper:7} {table:>5} {name:44.44} {data:9} {params:>6} {ours:>11}  {verd
 
 
 class Result(NamedTuple):
-    """A row of the table, and our count."""
+    """A row and what became of it.
+
+    Args:
+        row (Row): The row of the table.
+        count (int): Our count.
+    """
 
     row: Row
     count: int
@@ -72,6 +77,9 @@ def count_parameters(model: nn.Module, what: str = '') -> int:
         what (str): A value of the column ``count``. What is ``'trainable'`` is
             not in the stem and the first stage, which detectors freeze with all
             that is in them if it was trained before. Defaults to ``''``.
+
+    Returns:
+        int: The count.
     """
     frozen = ('backbone.conv1.', 'backbone.bn1.', 'backbone.layer1.') if what == 'trainable' else ()
     count = sum(p.numel() for name, p in model.named_parameters() if not name.startswith(frozen))

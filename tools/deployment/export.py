@@ -176,6 +176,14 @@ def output_names(network: Exportable, size: Sequence[int]) -> List[str]:
 def export(network: Exportable, format: str, outputs: Sequence[str]) -> bytes:
     """Export a network for any number and any size of images.
 
+    Args:
+        network (Exportable): The network.
+        format (str): ``'onnx'`` or ``'torch'``.
+        outputs (Sequence[str]): Names of the outputs in ONNX.
+
+    Returns:
+        bytes: The content of the file.
+
     Raises:
         SystemExit: If it cannot be exported.
     """
@@ -286,7 +294,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         ratio = np.median(seconds[:, 0] / seconds[:, 1])
         own, other = 1000 * np.median(seconds, axis=0)
         print(f'time: {ratio:.2f} times the plain network ({own:.1f} ms and {other:.1f} ms)')
-    replace_file(args.out, content)
+    try:
+        replace_file(args.out, content)
+    except OSError as error:
+        raise SystemExit(f'--out {args.out} cannot be written: {error}') from error
     print(f'wrote {args.out}: images to {", ".join(outputs)}')
 
 

@@ -55,7 +55,12 @@ def rename_all(state: State, network: Network) -> State:
 
 
 def expected_weights(backbone: dict, classes: Optional[int]) -> State:
-    """Names and shapes in our model."""
+    """Names and shapes in our model.
+
+    Args:
+        backbone (dict): Config of the backbone.
+        classes (int, optional): Number of classes of a classifier.
+    """
     with torch.device('meta'):
         model = nn.ModuleDict(dict(backbone=MODELS.build(backbone)))
         if classes is not None:
@@ -83,6 +88,10 @@ def check_weights(given: State, expected: State) -> None:
 
 def convert(state: State, network: Network) -> Tuple[State, dict]:
     """Convert the weights of a network.
+
+    Args:
+        state (Dict[str, Tensor]): Its weights.
+        network (Network): The network.
 
     Returns:
         Tuple[Dict[str, Tensor], dict]: Weights of our model, and the config of
@@ -120,7 +129,17 @@ def as_config(value: Any) -> str:
 def convert_content(
     content: Dict[str, Any], networks: Dict[str, Network], name: Optional[str] = None
 ) -> Dict[str, Any]:
-    """Convert a checkpoint, of a network that is guessed by default, and print its backbone."""
+    """Convert a checkpoint and say which backbone it is for.
+
+    Args:
+        content (Dict[str, Any]): The checkpoint.
+        networks (Dict[str, Network]): The networks that it may be of.
+        name (str, optional): The network that it is of. By default it is
+            guessed.
+
+    Returns:
+        Dict[str, Any]: A checkpoint of our model.
+    """
     state = state_of(content)
     name = name or guess_network(state, networks)
     state, backbone = convert(state, networks[name])

@@ -32,7 +32,14 @@ ECA_RESNET = {
 
 
 def dynamic_rules(stage: str, layer: str, light: bool, excite: str = 'excite') -> Rules:
-    """Rules of a network with dynamic layer attention."""
+    """Rules of a network with dynamic layer attention.
+
+    Args:
+        stage (str): Template of the stage's module.
+        layer (str): Name of the attention within its module.
+        light (bool): Whether the attention has its light form.
+        excite (str): Name of the convolution that this form has.
+    """
     attention = f'{stage}.attention.{{block}}'
     rules = {
         **STEM,

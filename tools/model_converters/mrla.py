@@ -14,7 +14,12 @@ from trunks import imagenet_trunk
 
 
 def block_rules(stage: str, light: bool) -> Rules:
-    """Rules of blocks with their attention."""
+    """Rules of blocks with their attention.
+
+    Args:
+        stage (str): Template of the stage's module.
+        light (bool): Whether the attention has its light form.
+    """
     block = f'{stage}.{{block}}'
     return {
         **attention_rules(f'{block}.mrla', 'mrla', f'{block}.bn_mrla', light),

@@ -58,6 +58,10 @@ def build_parser() -> ArgumentParser:
 def choose_weights(content: Dict[str, Any], ema: Optional[bool]) -> State:
     """The weights to publish.
 
+    Args:
+        content (Dict[str, Any]): A checkpoint.
+        ema (bool, optional): Whether averaged or plain weights are asked for.
+
     Raises:
         ValueError: If the choice is impossible or missing.
     """
@@ -152,7 +156,14 @@ def write_named(folder: Path, name: str, suffix: str, data: bytes) -> Path:
 
 
 def index_entry(name: str, args: Namespace, file: Path, parameters: Optional[int]) -> str:
-    """The entry for the model index, in YAML."""
+    """The entry for the model index, in YAML.
+
+    Args:
+        name (str): Name of the model.
+        args (Namespace): Parsed options.
+        file (Path): The published file.
+        parameters (int, optional): Number of parameters, where it is known.
+    """
     entry = dict(Name=name)
     if args.config is not None:
         config = Path(args.config).resolve()

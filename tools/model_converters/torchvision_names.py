@@ -47,6 +47,10 @@ def export(state: State, trunk_only: bool = False) -> State:
 def convert_either(content: Dict[str, Any], trunk_only: bool) -> Dict[str, Any]:
     """Convert a checkpoint in the direction that its names need.
 
+    Args:
+        content (Dict[str, Any]): The checkpoint.
+        trunk_only (bool): See :func:`export`.
+
     Raises:
         ValueError: If it has names of neither, or ``trunk_only`` is for
             nothing.

@@ -29,7 +29,12 @@ def has_bottlenecks(state: State) -> bool:
 
 
 def widths(state: State, base_channels: int) -> dict:
-    """Arguments for the widths of blocks, as far as they are no defaults."""
+    """Arguments for the widths of blocks, as far as they are no defaults.
+
+    Args:
+        state (Dict[str, Tensor]): Weights by our names.
+        base_channels (int): The default.
+    """
     middle = state['layer1.0.conv2.weight']
     last, expansion = middle, 1
     if has_bottlenecks(state):

@@ -101,7 +101,14 @@ class AttentionHook(Hook):
 
 
 def add_histograms(runner: Runner, name: str, samples: Dict[str, Tensor], step: int) -> None:
-    """Write histograms to all backends."""
+    """Write histograms to all backends.
+
+    Args:
+        runner (Runner): The runner.
+        name (str): What the values are.
+        samples (Dict[str, Tensor]): The values of each block.
+        step (int): The iteration.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     from mmdia.visualization.gates import plot_histograms

@@ -262,7 +262,8 @@ class ResidualBlock(BaseModule):
                 first convolution, of its shape. Defaults to None.
 
         Returns:
-            Tensor: Output of the shape of :meth:`shortcut`'s.
+            Tensor: Output of shape (N, C_out, H // stride, W // stride),
+            rounded up.
         """
         if self.with_cp and torch.is_grad_enabled():
             return checkpoint_module(self, self._branch, x, feed)
