@@ -81,6 +81,7 @@ def run_tool(quick_runs, monkeypatch, capsys):
             # Runs of one second would share their log.
             args += ['--cfg-options'] * ('--cfg-options' not in args)
             args.append(f'experiment_name=run_{next(NUMBERS)}')
+        monkeypatch.syspath_prepend(Path(tool).parent)
         monkeypatch.setattr('sys.argv', [tool, *args])
         runpy.run_path(tool, run_name='__main__')
         return ''.join(capsys.readouterr())

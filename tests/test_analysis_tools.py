@@ -217,7 +217,8 @@ def test_wrong_arguments(run, image, case):
         (['--normalize'], '--normalize needs --by'),
     ],
 )
-def test_options_that_cannot_be_used(options, message, capsys):
+def test_options_that_cannot_be_used(options, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     tool = runpy.run_path(str(TOOLS / 'attention.py'))
     with pytest.raises(SystemExit):
         tool['parse_args'](['curve', 'DIA.py', 'none', *options])

@@ -2,8 +2,6 @@
 
 import json
 import re
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -63,18 +61,10 @@ def write_with_classes(text, path):
 
 
 @pytest.fixture
-def tool(quick_runs, tmp_path, monkeypatch, capsys):
-    """Runs a tool in this process; what it printed."""
+def tool(run_tool, tmp_path, monkeypatch):
+    """Runs a tool in a folder of the test; what it printed."""
     monkeypatch.chdir(tmp_path)
-
-    def run(name, *args):
-        path = ROOT / 'tools' / name
-        monkeypatch.syspath_prepend(path.parent)
-        monkeypatch.setattr(sys, 'argv', [str(path), *map(str, args)])
-        runpy.run_path(str(path), run_name='__main__')
-        return capsys.readouterr().out
-
-    return run
+    return run_tool
 
 
 def test_classifier(tool, tmp_path):

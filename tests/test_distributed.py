@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from mmengine.config import Config
+from torch.distributed.elastic.utils.distributed import get_free_port
 
 from mmdia.cli.launch import process_environment, start_cpu_processes
 
@@ -23,12 +23,6 @@ COMPARED = ('mmdia.DIALSTM', 'mmdia.DLALight', 'mmdia.RLA', 'mmdia.MRLABase')
 CASES = [(interaction, with_cp) for interaction in COMPARED for with_cp in (False, True)]
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason='these are runs without a GPU')
-
-
-def free_port():
-    with socket.socket() as server:
-        server.bind(('127.0.0.1', 0))
-        return str(server.getsockname()[1])
 
 
 def build(interaction, with_cp):
@@ -66,7 +60,7 @@ def work(rank, port, folder):
 
 
 def test_processes_train_what_one_does(tmp_path):
-    mp.spawn(work, args=(free_port(), tmp_path), nprocs=PROCESSES)
+    mp.spawn(work, args=(str(get_free_port()), tmp_path), nprocs=PROCESSES)
     assert all((tmp_path / f'done_{rank}').exists() for rank in range(PROCESSES))
     for index, case in enumerate(CASES):
         model = build(*case)
@@ -112,7 +106,8 @@ def finish(*processes):
 
 
 def test_training_on_two_machines_and_test_on_one(config, tmp_path):
-    train_tool, port, work_dir = ROOT / 'tools' / 'dist_train.sh', free_port(), tmp_path / 'run'
+    train_tool, work_dir = ROOT / 'tools' / 'dist_train.sh', tmp_path / 'run'
+    port = str(get_free_port())
     command = (train_tool, config, 1, '--work-dir', work_dir)
     output, _ = finish(*(start(*command, NNODES='2', NODE_RANK=str(i), PORT=port) for i in (0, 1)))
     # 21 images are 11 for each process, two batches of 8.
@@ -120,7 +115,7 @@ def test_training_on_two_machines_and_test_on_one(config, tmp_path):
     test_tool = ROOT / 'tools' / 'dist_test.sh'
     checkpoint = work_dir / 'epoch_1.pth'
     command = (test_tool, config, checkpoint, 2, '--work-dir', tmp_path / 'test')
-    (tested,) = finish(start(*command, PORT=free_port()))
+    (tested,) = finish(start(*command, PORT=str(get_free_port())))
     accuracies = [re.findall(r'accuracy/top1: (\S+)', text)[-1] for text in (output, tested)]
     assert accuracies[0] == accuracies[1]
 
@@ -160,7 +155,7 @@ for pid in "${pids[@]}"; do wait "$pid" || exit 1; done
         PATH=f'{tmp_path}:{os.environ["PATH"]}',
         GPUS='2',
         MASTER_ADDR='127.0.0.1',
-        MASTER_PORT=free_port(),
+        MASTER_PORT=str(get_free_port()),
     )
     (output,) = finish(process)
     assert 'Epoch(train) [1][2/2]' in output and (tmp_path / 'run' / 'epoch_1.pth').exists()

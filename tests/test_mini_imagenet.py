@@ -38,7 +38,7 @@ def convert(monkeypatch):
         monkeypatch.setattr(sys, 'argv', ['mini_imagenet.py', str(source), str(target)])
         for name in small:
             monkeypatch.setitem(tool['convert'].__globals__, name, small[name])
-        tool['run'](tool['build_parser'](), tool['convert'])
+        tool['run']('', 'folder', tool['convert'])
 
     return run
 
@@ -96,12 +96,3 @@ def test_wrong_sources_leave_nothing(convert, source, tmp_path, capsys, name, ch
         convert(source, tmp_path / 'target')
     assert error.value.code == 2 and message in capsys.readouterr().err
     assert os.listdir(tmp_path) == ['source']
-
-
-def test_other_files_stay(convert, source, tmp_path, capsys):
-    (tmp_path / 'target').mkdir()
-    (tmp_path / 'target' / 'mine').touch()
-    with pytest.raises(SystemExit):
-        convert(source, tmp_path / 'target')
-    assert 'exists and is not an empty folder' in capsys.readouterr().err
-    assert os.listdir(tmp_path / 'target') == ['mine']

@@ -17,7 +17,7 @@ from mmengine.hooks import EMAHook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import CheckpointLoader, load_checkpoint
+from mmengine.runner import load_checkpoint
 from torch import nn
 
 import mmdia
@@ -99,11 +99,6 @@ CASES = (
     ('dla', 'resnet_dlal', 'dla/faster-rcnn_dla-l-r50_fpn_1x_coco', {}),
     ('mrla', 'resnet_mrlal', 'dla/retinanet_mrla-l-r50_fpn_1x_coco', {}),
 )
-each_case = pytest.mark.parametrize(
-    ('script', 'name', 'config', 'changes'),
-    CASES,
-    ids=[f'{script}-{name}' for script, name, *_ in CASES],
-)
 
 
 def our_model(config, changes=()):
@@ -125,7 +120,6 @@ def our_model(config, changes=()):
 def call(monkeypatch):
     """Run a script in this process, as from a command line."""
     monkeypatch.syspath_prepend(str(FOLDER))
-    monkeypatch.setattr(CheckpointLoader, '_schemes', CheckpointLoader._schemes.copy())
     # What --trust sets is forgotten afterwards.
     monkeypatch.setenv('MMDIA_TRUST', '')
 
@@ -160,7 +154,7 @@ def save(state, path, prefix='module.'):
 
 
 @torch.no_grad()
-@each_case
+@pytest.mark.parametrize(('script', 'name', 'config', 'changes'), CASES)
 def test_converted_network_computes_the_same(call, capsys, tmp_path, script, name, config, changes):
     net, forward = getattr(authors, name)()
     state = authors.randomize(net).state_dict()
@@ -240,16 +234,10 @@ def change(state, changes):
         ('dia_resnet', {'fc.weight': None, 'fc.bias': None}, 'nothing in it becomes head.fc.bias'),
         (None, {'fc.bias': None}, 'nothing in it becomes head.fc.bias'),
         (None, {'fc.weight': None}, 'head.fc.weight is missing'),
-        (None, {'bn1.running_var': None}, 'backbone.bn1.running_var is missing'),
         (
             None,
             {'layer3.lstm.w_hh.0.seq.2.bias': None},
             'backbone.layer3.interaction.cell.hidden_gates.2.bias is missing',
-        ),
-        (
-            None,
-            {'layer2.ModuleList.1.conv2.weight': None},
-            'backbone.layer2.1.conv2.weight is missing',
         ),
         (
             None,
@@ -258,23 +246,8 @@ def change(state, changes):
         ),
         (
             None,
-            {'layer4.lstm.w_ih.0.seq.0.bias': torch.zeros(4)},
-            'backbone.layer4.interaction.cell.input_gates.0.bias is not in the model',
-        ),
-        (
-            None,
             {'layer2.lstm.w_ih.0.seq.0.weight': torch.zeros(31, 128)},
             'cell.input_gates.0.weight has shape (31, 128) instead of (32, 128)',
-        ),
-        (
-            None,
-            {'layer1.lstm.w_ih.0.seq.2.weight': torch.zeros(192, 16)},
-            'cell.input_gates.2.weight has shape (192, 16) instead of (256, 16)',
-        ),
-        (
-            None,
-            {'conv1.weight': torch.zeros(16, 3, 7, 7)},
-            'backbone.conv1.weight has shape (16, 3, 7, 7) instead of (16, 3, 3, 3)',
         ),
         (None, {'fc.weight': torch.zeros(10, 64)}, '(10, 64) instead of (10, 256)'),
         ('dia_resnet', {'layer1.ModuleList.0.conv2.weight': torch.zeros(9)}, 'wrong shapes'),
@@ -310,70 +283,28 @@ def test_other_network(fail, tmp_path, script, name, network, message):
     assert os.listdir(tmp_path) == ['source.pth']
 
 
-def damage(path, how):
-    if how == 'truncated':
-        path.write_bytes(path.read_bytes()[:-1000])
-    elif how == 'missing':
-        path.unlink()
-    elif how == 'text':
-        path.write_text('custom_hooks = []')
-    elif how == 'folder':
-        path.unlink()
-        path.mkdir()
-    elif how == 'empty':
-        path.write_bytes(b'')
-    else:
-        torch.save(how, path)
-
-
-# One of the converters reads for all.
+# One of the converters reads for all. None stands for no file.
 READERS = ('dianet', 'torchvision_names', 'publish_model')
-DAMAGES = (
-    ('folder', 'Is a directory'),
-    ('truncated', 'is truncated or not a checkpoint'),
-    ('missing', 'does not exist'),
-    ('text', 'is truncated or not a checkpoint'),
-    ('empty', 'is truncated or not a checkpoint'),
-    ([1], 'holds no state dict, but a list'),
-    (torch.ones(1), 'holds no state dict, but a Tensor'),
-    (None, 'holds no state dict, but a NoneType'),
+NO_WEIGHTS = (
+    (None, 'does not exist'),
     (dict(state_dict={}), 'it holds no state dict'),
-    (dict(state_dict=[]), 'state_dict must be a dict, got a list'),
     (dict(model=[]), 'its state dict holds more than tensors: model'),
     (dict(model={1: torch.ones(1)}), 'names of weights must be str, got 1'),
-    ({1: torch.ones(1)}, 'names of weights must be str, got 1'),
-    (dict(epoch=1), 'its state dict holds more than tensors: epoch'),
-    (dict(state_dict=dict(a=torch.ones(1)), meta=[1]), 'meta must be a dict, got a list'),
 )
 
 
 @pytest.mark.parametrize('script', READERS)
-@pytest.mark.parametrize(('how', 'message'), DAMAGES, ids=str)
-def test_damaged_file(fail, tmp_path, dia_state, script, how, message):
-    source = save(dia_state, tmp_path / 'source.pth')
-    damage(source, how)
+@pytest.mark.parametrize(('content', 'message'), NO_WEIGHTS, ids=str)
+def test_what_holds_no_weights(fail, tmp_path, script, content, message):
+    source = tmp_path / 'source.pth'
+    if content is not None:
+        torch.save(content, source)
     error = fail(script, source, tmp_path / 'target')
     assert str(source) in error and message in error and '--trust' not in error
     assert not (tmp_path / 'target').exists()
 
 
-def test_meta_that_is_none(call, tmp_path, dia_state):
-    torch.save(dict(state_dict=dia_state, meta=None), tmp_path / 'source.pth')
-    call('dianet', tmp_path / 'source.pth', tmp_path / 'target.pth')
-    call('publish_model', tmp_path / 'target.pth', tmp_path / 'out')
-
-
-def test_unreadable_file(fail, tmp_path, dia_state, monkeypatch):
-    source = save(dia_state, tmp_path / 'source.pth')
-
-    def deny(path, *args):
-        raise PermissionError(13, 'Permission denied', str(path))
-
-    monkeypatch.setattr('mmdia.checkpoints.reader.open', deny, raising=False)
-    assert f"Permission denied: '{source}'" in fail('dianet', source, tmp_path / 'target')
-
-
-@pytest.mark.parametrize('script', ('dianet', 'torchvision_names', 'publish_model'))
+@pytest.mark.parametrize('script', READERS)
 def test_code_runs_only_where_it_is_trusted(call, fail, tmp_path, dia_state, script):
     if script == 'torchvision_names':
         dia_state = torchvision.models.resnet18().state_dict()
@@ -408,13 +339,6 @@ def test_interruption_leaves_nothing(call, tmp_path, dia_state, monkeypatch):
     assert os.listdir(tmp_path) == ['source.pth']
 
 
-def test_scripts_run_from_anywhere(tmp_path):
-    """One that imports what lies beside it."""
-    command = [sys.executable, FOLDER / 'dla.py', '--help']
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0 and done.stdout.startswith('usage: '), done.stderr
-
-
 def test_no_script_hides_a_package():
     # A script's folder is searched before all packages.
     for path in FOLDER.glob('*.py'):
@@ -430,7 +354,6 @@ def test_no_script_hides_a_package():
     ('name', 'args'),
     (
         ('resnet18', dict(depth=18)),
-        ('resnet34', dict(depth=34)),
         ('resnet50', dict(depth=50)),
         ('resnext50_32x4d', dict(depth=50, groups=32, base_width=4)),
         ('wide_resnet50_2', dict(depth=50, base_width=128)),
@@ -603,17 +526,17 @@ def test_publish(call, capsys, tmp_path, trained):
 
 def test_publishing_again_gives_the_same(call, tmp_path, trained):
     path, content, _ = trained
-    call('publish_model', path, tmp_path / 'a', '--config', CONFIG, '--safetensors')
-    # Another run of Python, another file name, other things that are dropped
+    options = ['--config', ROOT / CONFIG, '--safetensors']
+    call('publish_model', path, tmp_path / 'a', *options)
+    # Another run of Python, in another folder, another file name, other things that are dropped
     content['optimizer'] = content['message_hub'] = None
     content['meta'].update(time='later', seed=2)
     content['state_dict'] = {
         key: torch.stack([value, value])[1] for key, value in content['state_dict'].items()
     }
     other = rewrite(tmp_path / 'other.pth', content)
-    options = ['--config', CONFIG, '--safetensors']
     command = [sys.executable, FOLDER / 'publish_model.py', other, tmp_path / 'b', *options]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=100)
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=100)
     files = sorted(os.listdir(tmp_path / 'a'))
     assert files == sorted(os.listdir(tmp_path / 'b')) and len(files) == 2
     for name in files:
@@ -637,11 +560,6 @@ def test_safetensors_not_installed(fail, tmp_path, trained, monkeypatch):
     assert 'pip install safetensors' in message
 
 
-def test_name_of_the_run(call, tmp_path, trained):
-    call('publish_model', trained[0], tmp_path / 'out')
-    assert published(tmp_path / 'out').name[:-13] == 'dia-resnet18'
-
-
 def test_without_config(call, capsys, tmp_path, dia_state):
     path = rewrite(tmp_path / 'my_net.pth', dict(state_dict=dia_state))
     call('publish_model', path, tmp_path / 'out')
@@ -652,6 +570,8 @@ def test_without_config(call, capsys, tmp_path, dia_state):
 
 def test_averaged_weights(call, fail, tmp_path, trained):
     path, content, model = trained
+    message = fail('publish_model', path, tmp_path / 'out', '--ema')
+    assert 'it holds no averaged weights' in message
     plain = {key: value.clone() for key, value in content['state_dict'].items()}
     hook = EMAHook()
     hook.ema_model = ExponentialMovingAverage(model)
@@ -667,11 +587,6 @@ def test_averaged_weights(call, fail, tmp_path, trained):
         state = torch.load(published(tmp_path / option))['state_dict']
         assert state.keys() == expected.keys()
         assert all(torch.equal(value, expected[key]) for key, value in state.items())
-
-
-def test_no_averaged_weights(fail, tmp_path, trained):
-    message = fail('publish_model', trained[0], tmp_path / 'out', '--ema')
-    assert 'it holds no averaged weights' in message
 
 
 @pytest.mark.parametrize('value', (float('nan'), float('inf'), -float('inf')))
@@ -703,24 +618,12 @@ def test_unfit_config(fail, tmp_path, trained, backbone, message):
     assert not (tmp_path / 'out').exists()
 
 
-@pytest.mark.parametrize('text', ('a = 1', "model = dict(type='Unknown')"))
-def test_config_without_model(fail, tmp_path, trained, text):
-    path, content, _ = trained
-    (tmp_path / 'config.py').write_text(text)
-    message = fail('publish_model', path, tmp_path / 'out', '--config', tmp_path / 'config.py')
-    assert 'its config builds no model: ' in message
-    content['meta']['cfg'] = text
-    message = fail('publish_model', rewrite(path, content), tmp_path / 'out', '--trust')
-    assert 'its config builds no model: ' in message
-
-
 @pytest.mark.parametrize(
     ('text', 'message'),
     (
-        ("_base_ = './again.py'", 'its _base_ leads back to it'),
-        ("_base_ = './nothing.py'", 'nothing.py'),
         ('model = dict(', 'SyntaxError'),
-        ('model = 1 / 0', 'ZeroDivisionError'),
+        ('a = 1', 'its config builds no model: '),
+        ("model = dict(type='Unknown')", 'its config builds no model: '),
         ("model = dict(type='ImageClassifier', backbone=5)", 'its config builds no model: '),
         ('model = 5', 'its config builds no model: '),
     ),
@@ -822,12 +725,20 @@ def test_names_of_runs_that_are_no_names(call, fail, tmp_path, tiny, name):
     assert os.listdir(tmp_path) == ['epoch_5.pth']
 
 
-@pytest.mark.parametrize('name', ('', None, '_20250102_030405'))
-def test_runs_without_names(call, tmp_path, tiny, name):
+@pytest.mark.parametrize(
+    ('name', 'expected'),
+    (
+        ('net_20250102_030405', 'net'),
+        ('', 'epoch_5'),
+        (None, 'epoch_5'),
+        ('_20250102_030405', 'epoch_5'),
+    ),
+)
+def test_names_of_runs(call, tmp_path, tiny, name, expected):
     path, content = tiny
     content['meta']['experiment_name'] = name
     call('publish_model', rewrite(path, content), tmp_path / 'out')
-    assert published(tmp_path / 'out').name[:-13] == 'epoch_5'
+    assert published(tmp_path / 'out').name[:-13] == expected
 
 
 @pytest.mark.parametrize('value', (None, [], {1: torch.ones(1)}, {'module.a': 1}))
@@ -836,16 +747,6 @@ def test_averaged_weights_that_are_none(fail, tmp_path, tiny, value):
     content['ema_state_dict'] = value
     message = fail('publish_model', rewrite(path, content), tmp_path / 'out', '--no-ema')
     assert str(path) in message and not (tmp_path / 'out').exists()
-
-
-def test_published_file_in_use(call, fail, tmp_path, trained):
-    path, *_ = trained
-    call('publish_model', path, tmp_path / 'out')
-    file = published(tmp_path / 'out')
-    file.write_bytes(file.read_bytes()[:100])
-    message = fail('publish_model', path, tmp_path / 'out')
-    assert f'{file} exists with another content' in message
-    assert len(file.read_bytes()) == 100
 
 
 def test_entry_in_use(call, fail, tmp_path, trained):

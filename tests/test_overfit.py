@@ -3,7 +3,6 @@
 import json
 import re
 import runpy
-import sys
 from pathlib import Path
 
 import cv2
@@ -94,17 +93,10 @@ def data(quick_runs, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def overfit(data, monkeypatch, capsys):
+def overfit(data, run_tool):
     """Run the tool in this process: what its last line says."""
-
-    def run(*args):
-        monkeypatch.setattr(sys, 'argv', [TOOL, *map(str, args)])
-        runpy.run_path(TOOL, run_name='__main__')
-        last = capsys.readouterr().out.splitlines()[-1]
-        assert REPORT.fullmatch(last), last
-        return REPORT.fullmatch(last).groupdict()
-
-    return run
+    tool = 'analysis_tools/overfit.py'
+    return lambda *args: REPORT.search(run_tool(tool, *args)).groupdict()
 
 
 @pytest.fixture

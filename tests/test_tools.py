@@ -35,11 +35,6 @@ SHAPES = dict(
     ),
     metric='coco/bbox_mAP',
 )
-# A dataset that is not there.
-OTHER_DATA = (
-    'train_dataloader.dataset.type=CustomDataset',
-    'train_dataloader.dataset.data_root=no/such/place',
-)
 
 
 @pytest.mark.parametrize('task', (DIGITS, SHAPES), ids=('classification', 'detection'))
@@ -103,20 +98,11 @@ def test_no_validate_and_auto_scale_lr(run_tool, tmp_path, monkeypatch):
     assert 'Scaling the original LR by 0.25' in log
 
 
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    (
-        (('--auto-scale-lr',), 'has no auto_scale_lr.base_batch_size'),
-        (
-            ('--cfg-options', 'train_dataloader.dataset._delete_=True', *OTHER_DATA),
-            'train_dataloader.dataset.data_root: no/such/place does not exist',
-        ),
-    ),
-)
-def test_bad_options(run_tool, tmp_path, options, message):
-    config = ROOT / DIGITS['config']
-    with pytest.raises(SystemExit, match=message):
-        run_tool('train.py', config, '--work-dir', tmp_path / 'run', *options)
+def test_no_base_batch_size(run_tool, tmp_path):
+    with pytest.raises(SystemExit, match=r'has no auto_scale_lr\.base_batch_size'):
+        run_tool(
+            'train.py', ROOT / DIGITS['config'], '--work-dir', tmp_path / 'run', '--auto-scale-lr'
+        )
     assert not list(tmp_path.rglob('*.pth'))
 
 
@@ -157,7 +143,6 @@ def head_of(classes):
 GOOD = {
     'as saved': lambda c: c,
     'weights alone': lambda c: c['state_dict'],
-    'without meta': lambda c: dict(state_dict=c['state_dict']),
     'meta of nothing': lambda c: dict(c, meta=None),
     'of a wrapped model': lambda c: dict(
         state_dict={f'module.{key}': value for key, value in c['state_dict'].items()}
@@ -187,20 +172,11 @@ def test_averaged_weights_that_fit(test_py):
 
 
 WRONG = {
-    'nothing': (lambda c: {}, 'holds no weights'),
     'no weights': (lambda c: dict(state_dict={}), 'holds no weights'),
     'weights of no tensors': (lambda c: dict(state_dict=dict(a=1)), 'holds no weights'),
     'a list': (lambda c: [c], 'holds no state dict, but a list'),
-    'a tensor': (lambda c: torch.zeros(3), 'holds no state dict, but a Tensor'),
-    'a text': (lambda c: 'weights', 'holds no state dict, but a str'),
-    'meta alone': (lambda c: dict(meta={}), 'holds no weights'),
-    'another network': (lambda c: dict(a=torch.zeros(1)), 'does not fit the config'),
     'other classes': (
         lambda c: dict(c, state_dict=c['state_dict'] | head_of(3)),
-        'head.fc.weight',
-    ),
-    'no head': (
-        lambda c: dict(state_dict={k: v for k, v in c['state_dict'].items() if 'head' not in k}),
         'head.fc.weight',
     ),
     'a plain network': (
@@ -215,10 +191,6 @@ WRONG = {
         lambda c: dict(state_dict=dict(c['state_dict'], **{'head.fc.bias': 1})),
         'head.fc.bias',
     ),
-    'a text as norm': (
-        lambda c: dict(state_dict=dict(c['state_dict'], **{'backbone.bn1.running_var': 'a'})),
-        'backbone.bn1.running_var',
-    ),
     'classes of other names': (
         lambda c: dict(c, meta=dict(dataset_meta=dict(classes=('a', 'b')))),
         'compared with the checkpoint',
@@ -226,10 +198,8 @@ WRONG = {
 }
 
 
-# What holds no weights is refused whatever the model is, with --tta or without.
 @pytest.mark.parametrize(
-    ('kind', 'tta'),
-    [(k, tta) for k in WRONG for tta in (False, True) if not (tta and 'holds no' in WRONG[k][1])],
+    ('kind', 'tta'), [*((kind, False) for kind in WRONG), ('other classes', True)]
 )
 def test_weights_that_do_not_fit(test_py, kind, tta):
     spoil, message = WRONG[kind]
@@ -244,10 +214,7 @@ def test_weights_that_do_not_fit(test_py, kind, tta):
 def test_files_that_hold_no_checkpoint(test_py):
     content = Path('good.pth').read_bytes()
     Path('short.pth').write_bytes(content[: len(content) // 2])
-    Path('empty.pth').touch()
-    Path('text.pth').write_text('accuracy: 97')
-    Path('folder.pth').mkdir()
-    for name in ('short', 'empty', 'text', 'folder', 'none'):
+    for name in ('short', 'none'):
         with pytest.raises(SystemExit, match=f'{name}.pth'):
             test_py(checkpoint=f'{name}.pth')
 

@@ -16,6 +16,7 @@ from typing import Dict, List, Tuple
 import torch
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
+from mmdia.cli.outputs import check_folder
 from mmdia.results.records import append_record, read_records
 from mmdia.results.rows import Row, read_rows
 from mmdia.results.runs import OUTPUT, Run, Settings
@@ -197,10 +198,7 @@ def main() -> None:
         for run in runs:
             print(shlex.join(run.command()))
         return None
-    try:
-        args.results.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SystemExit(f'--results: {error}') from error
+    check_folder('--results', args.results)
     trainer = Trainer(runs, args.jobs, args.results)
     try:
         trainer.train()

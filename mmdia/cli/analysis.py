@@ -27,7 +27,7 @@ from .command_line import (
     set_loader_options,
 )
 from .data_check import build_or_stop
-from .outputs import user_path
+from .outputs import check_file, user_path
 from .weights import check_weights, read_weights
 
 FRESH = 'none'
@@ -107,8 +107,6 @@ def check_arguments(parser: ArgumentParser, args: Namespace) -> None:
     """Stop at values that cannot be used, of the arguments that the above add."""
     if args.out.suffix not in SUFFIXES:
         parser.error(f'--out must end in {", ".join(SUFFIXES)}, got {args.out}')
-    if args.out.is_dir() or (args.out.parent.exists() and not args.out.parent.is_dir()):
-        parser.error(f'--out {args.out} cannot be written')
     for name, least in (('max_images', 0), ('batch_size', 1)):
         value = getattr(args, name, None)
         if value is not None and value < least:
@@ -117,6 +115,7 @@ def check_arguments(parser: ArgumentParser, args: Namespace) -> None:
         check_labels(parser, args.labels, 1 + len(args.beside))
     if hasattr(args, 'device'):
         check_device(parser, args.device)
+    check_file('--out', args.out)
 
 
 def check_device(parser: ArgumentParser, device: str) -> None:
@@ -174,21 +173,16 @@ def read_model(config: str, checkpoint: str, args: Namespace) -> Tuple[Config, B
     if cfg.get('model') is None:
         raise SystemExit(f'config {config} has no model')
     init_default_scope(scope_of(cfg))
-    return cfg, load_model(cfg, checkpoint, args)
-
-
-def load_model(cfg: Config, checkpoint: str, args: Namespace) -> BaseModel:
-    """Build a model with the weights of a checkpoint, or with fresh ones."""
     set_random_seed(args.seed)
     MMLogger.get_current_instance().setLevel('WARNING')
     if checkpoint == FRESH:
         model = get_model(cfg, device=args.device)
         model.init_weights()
-        return model
+        return cfg, model
     weights = read_weights(checkpoint)
     model = get_model(cfg, checkpoint, args.device)
     check_weights(checkpoint, weights, model)
-    return model
+    return cfg, model
 
 
 def build_loader(cfg: Config, args: Namespace) -> DataLoader:

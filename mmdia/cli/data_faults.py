@@ -54,26 +54,19 @@ def describe_error(error: Exception) -> str:
     return f'{type(error).__name__}: {" ".join(str(error).split())[:300]}'
 
 
-def has_area(box: Sequence[float], width: float, height: float) -> bool:
-    """Whether a box has an area, all or part of it in its image."""
-    x1, y1, x2, y2 = box
-    return (
-        all(map(math.isfinite, box))
-        and min(x2, width) > max(x1, 0)
-        and min(y2, height) > max(y1, 0)
-    )
-
-
 def is_degenerate(instance: Dict[str, Any], sample: Dict[str, Any]) -> bool:
     """Whether the box of an instance has no area within the image of its sample."""
     box = instance.get('bbox')
     if box is None:
         return False
-    if len(box) != 4:  # rotated boxes have other numbers
-        return not all(map(math.isfinite, box))
-    sizes = [sample.get(name, math.inf) for name in ('width', 'height')]
+    finite = all(map(math.isfinite, box))
+    if not finite or len(box) != 4:  # rotated boxes have other numbers
+        return not finite
+    x1, y1, x2, y2 = box
+    sizes = (sample.get(name, math.inf) for name in ('width', 'height'))
     # Tools for labels write 0 for what they do not know.
-    return not has_area(box, *(math.inf if size == 0 else size for size in sizes))
+    width, height = (math.inf if size == 0 else size for size in sizes)
+    return min(x2, width) <= max(x1, 0) or min(y2, height) <= max(y1, 0)
 
 
 def labels_of(sample: Dict[str, Any]) -> list:
@@ -115,18 +108,6 @@ def is_local(dataset: Any, path: Any) -> bool:
     return isinstance(path, str) and '://' not in path and backend in ('local', 'disk')
 
 
-def loads_annotations(dataset: Any) -> bool:
-    """Whether the pipeline of a dataset reads annotations, such as masks, from files."""
-    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
-    return any('Annotation' in type(transform).__name__ for transform in transforms)
-
-
-def loads_masks(dataset: Any) -> bool:
-    """Whether the pipeline of a dataset takes a mask of every box."""
-    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
-    return any(getattr(transform, 'with_mask', False) for transform in transforms)
-
-
 @dataclass
 class Samples:
     """What a pass over the samples of a dataset finds.
@@ -163,8 +144,11 @@ def look_through(dataset: Any, num_classes: Optional[int] = None) -> Samples:
         ValueError: If a sample is not what its libraries take; names its file.
     """
     found = Samples()
-    images = ('img_path', 'seg_map_path') if loads_annotations(dataset) else ('img_path',)
-    masks = loads_masks(dataset)
+    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
+    # Masks of whole images are files of their own, those of boxes are among the annotations.
+    reads_masks = any('Annotation' in type(each).__name__ for each in transforms)
+    images = ('img_path', 'seg_map_path') if reads_masks else ('img_path',)
+    masks = any(getattr(each, 'with_mask', False) for each in transforms)
     step = math.ceil(len(dataset) / MAX_IMAGES) or 1
     for index in range(len(dataset)):
         source = f'sample {index}'

@@ -65,7 +65,3 @@ class DigitsDataset(BaseDataset):
         image = (image * (255 / 16)).round().astype(np.uint8)
         image = cv2.resize(image, (32, 32), interpolation=cv2.INTER_LINEAR)
         return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-
-    def extra_repr(self) -> List[str]:
-        """The line that tells the split."""
-        return [f'Split: \t{self.split}']

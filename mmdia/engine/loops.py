@@ -85,28 +85,11 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self._position: Optional[Tuple[int, Dict[str, Any]]] = None
+        # Where the next epoch begins: the number of batches that were trained on, and what
+        # random_states was after them. It begins anew if it has fewer by now.
+        self.position: Optional[Tuple[int, Dict[str, Any]]] = None
         # Whether the validation of the last epoch is behind a run that is resumed.
         self.validated = False
-
-    def is_validated(self, meta: Dict[str, Any]) -> bool:
-        """Whether a checkpoint that is being saved comes after the validation of its epoch.
-
-        Args:
-            meta (dict): What the checkpoint has as ``meta``.
-        """
-        return meta['epoch'] <= self._epoch
-
-    def continue_at(self, batch: int, states: Dict[str, Any]) -> None:
-        """Begin the next epoch in its middle.
-
-        An epoch that has fewer batches by now, such as larger ones, begins anew.
-
-        Args:
-            batch (int): Number of batches that were trained on.
-            states (dict): What :func:`random_states` was after them.
-        """
-        self._position = (batch, states)
 
     def run(self) -> torch.nn.Module:
         """Train for all epochs that are left."""
@@ -126,9 +109,9 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self.runner.model.train()
         batches = iter(self.dataloader)
         first = 0
-        if self._position is not None:
-            first, states = self._position
-            self._position = None
+        if self.position is not None:
+            first, states = self.position
+            self.position = None
             if first > len(self.dataloader):
                 print_log(
                     f'{first} batches of this epoch were trained on, now it has '
@@ -236,14 +219,6 @@ class ResumableIterTrainLoop(IterBasedTrainLoop):
         loader.num_workers, loader.timeout = options
         # Whether the validation of the last iteration is behind a run that is resumed.
         self.validated = False
-
-    def is_validated(self, meta: Dict[str, Any]) -> bool:
-        """Whether a checkpoint that is being saved comes after the validation of its iteration.
-
-        Args:
-            meta (dict): What the checkpoint has as ``meta``.
-        """
-        return meta['iter'] <= self._iter
 
     def run(self) -> torch.nn.Module:
         """Train for all iterations that are left."""

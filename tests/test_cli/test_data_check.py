@@ -3,8 +3,6 @@
 import json
 import logging
 import os
-import runpy
-import time
 from itertools import count
 from pathlib import Path
 
@@ -12,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import nn
 
@@ -190,18 +187,17 @@ SPOILS = {
 }
 
 
-@pytest.mark.parametrize('part', ('train', 'val'))
 @pytest.mark.parametrize('spoil', SPOILS)
 @pytest.mark.parametrize(('dataset', 'file'), FILES, ids=[file for _, file in FILES])
-def test_damaged_annotations_are_named(dataset, file, spoil, part):
+def test_damaged_annotations_are_named(dataset, file, spoil):
     SPOILS[spoil](Path(file))
     if file == 'Annotations/b.xml' and spoil == 'utf-16':
         Path(file).write_bytes(Path(file).read_bytes()[:-1])  # XML says its encoding
     if file == 'voc.txt' and spoil == 'truncated':
         Path(file).write_text('a\nbc\n')
         file = 'Annotations/bc.xml'
-    message = said(**{part: dataset})
-    assert file in message and f'{part}_dataloader.dataset' in message
+    message = said(val=dataset)
+    assert file in message and 'val_dataloader.dataset' in message
 
 
 def without(*keys):
@@ -283,23 +279,6 @@ def test_missing_annotations_of_a_metric():
     assert message in said(test=COCO, evaluator=metrics)
 
 
-@pytest.mark.parametrize(
-    ('config', 'missing'),
-    (
-        ('lsa/dia-light-resnet164_b128-164e_stl10.py', 'data/stl10'),
-        ('lsa/dia-light-resnet50_8xb32-120e_mini-in.py', 'data/mini-imagenet'),
-        ('lsa/dia-light-resnet50_8xb32-120e_chest-xray.py', 'data/chest_xray'),
-        ('dia/dia-resnet50_8xb32_in1k.py', 'data/imagenet'),
-        ('small/dia-resnet18-w16_b128-20e_cifar100.py', 'data/cifar100'),
-        ('dia/mask-rcnn_dia-r50_fpn_1x_coco.py', 'data/coco/'),
-    ),
-)
-def test_shipped_configs(config, missing):
-    cfg = Config.fromfile(CONFIGS / config)
-    dataset = dict(cfg.train_dataloader.dataset, pipeline=[], _scope_=cfg.default_scope)
-    assert f': {missing}' in said(train=dataset)
-
-
 def spoil_image(dataset, spoil):
     """Make the second image of a dataset missing, or empty; returns its path."""
     place = {'coco': 'images', 'list': 'images', 'plain': 'images', 'folders': 'train/dog'}
@@ -310,16 +289,13 @@ def spoil_image(dataset, spoil):
     return str(path)
 
 
-@pytest.mark.parametrize('dataset', DATASETS)
-def test_empty_images(dataset):
-    path = spoil_image(dataset, 'empty')
+@pytest.mark.parametrize(
+    ('dataset', 'spoil'), [*((name, 'empty') for name in DATASETS), ('coco', 'missing')]
+)
+def test_missing_and_empty_images(dataset, spoil):
+    path = spoil_image(dataset, spoil)
     message = said(val=DATASETS[dataset])
     assert path in message and 'do not exist or are empty' in message
-
-
-@pytest.mark.parametrize('dataset', ('coco', 'voc', 'list', 'plain'))
-def test_missing_images(dataset):
-    assert spoil_image(dataset, 'missing') in said(train=DATASETS[dataset])
 
 
 def test_images_elsewhere_are_not_looked_for():
@@ -360,14 +336,10 @@ DEGENERATE = {
 
 
 def spoil_box(dataset, box):
-    x1, y1, x2, y2 = box
     if dataset == 'voc':
         write_xml('b', [value + 1 for value in box], 'dog')
-    elif dataset == 'plain':
-        change('plain.json', lambda c: c['data_list'][1]['instances'][0].update(bbox=box))
     else:
-        box = [x1, y1, x2 - x1, y2 - y1]
-        change('coco.json', lambda c: c['annotations'][1].update(bbox=box))
+        change('plain.json', lambda c: c['data_list'][1]['instances'][0].update(bbox=box))
 
 
 @pytest.mark.parametrize('serialize', (True, False))
@@ -401,14 +373,6 @@ def test_degenerate_boxes_of_a_validation_stay(dataset, warned):
     (built,) = start(val=DATASETS[dataset])
     assert len(built[1]['instances']) == 1
     assert 'none of them can be found' in warned[0]
-
-
-@pytest.mark.parametrize('kind', DEGENERATE)
-def test_coco_leaves_them_out_itself(kind):
-    spoil_box('coco', DEGENERATE[kind])
-    (built,) = start(train=COCO)
-    boxes = [box['bbox'] for i in range(2) for box in built[i]['instances']]
-    assert all(data_faults.has_area(box, 64, 48) for box in boxes)
 
 
 @pytest.mark.parametrize('wrapper', WRAPPERS)
@@ -446,18 +410,11 @@ def test_labels_out_of_range(dataset, label):
 # What no library takes as a sample, and what is said of it.
 WRONG_SAMPLES = {
     'a text as box': (dict(instances=[dict(bbox='abcd', bbox_label=0)]), 'must be real number'),
-    'a short text as box': (dict(instances=[dict(bbox='ab', bbox_label=0)]), 'must be real number'),
-    'a number as box': (dict(instances=[dict(bbox=5, bbox_label=0)]), 'TypeError'),
-    'boxes of texts': (dict(instances=[dict(bbox=['a'] * 4, bbox_label=0)]), 'must be real number'),
     'no width': (dict(instances=[dict(bbox=[1, 1, 2, 2])], width=None), 'TypeError'),
-    'a text as class': (dict(instances=[dict(bbox=[1, 1, 2, 2], bbox_label='cat')]), 'ValueError'),
     'a part of a class': (dict(instances=[dict(bbox=[1, 1, 2, 2], bbox_label=0.5)]), '0.5'),
     'no class': (dict(instances=[dict(bbox=[1, 1, 2, 2], bbox_label=None)]), 'TypeError'),
-    'no instance': (dict(instances=[None]), 'TypeError'),
     'a number as instances': (dict(instances=5), 'TypeError'),
-    'a text as label': (dict(gt_label='cat'), 'ValueError'),
     'a half as label': (dict(gt_label=0.5), '0.5 is no number of a class'),
-    'nan as label': (dict(gt_label=np.float32('nan')), 'ValueError'),
     'texts as labels': (dict(gt_label=['cat', 'dog']), 'ValueError'),
     'halves as labels': (dict(gt_label=torch.tensor([0.5])), '0.5 is no number of a class'),
 }
@@ -751,31 +708,19 @@ def test_the_last_file_read(tmp_path):
     assert read.path == str(tmp_path / 'c.txt')
 
 
-def test_looking_through_takes_little_time():
-    """So that COCO's 118,000 images take seconds."""
-    change('plain.json', lambda c: c.update(data_list=c['data_list'] * 1000))
-    (built,) = start(train=PLAIN)
-    begin = time.perf_counter()
-    data_faults.look_through(built, 2)
-    assert time.perf_counter() - begin < 2  # some 0.05 s
-
-
 @pytest.mark.parametrize('tool', ('train', 'test'))
-def test_tools(tool, monkeypatch):
+def test_tools(tool, run_tool, monkeypatch):
     entry = f'{tool}_dataloader'
     Path('list.txt').write_text('a.png 0\nb.png 10\n')
     base = CONFIGS / 'demo' / 'dia-resnet18_digits.py'
     dataset = f'dict(_delete_=True, pipeline=[dict(type="PackInputs")], **{LIST})'
     Path('my.py').write_text(f'_base_ = {str(base)!r}\n{entry} = dict(dataset={dataset})\n')
-    path = str(ROOT / 'tools' / f'{tool}.py')
     options = ['my.py', '--no-validate'] if tool == 'train' else ['my.py', 'none.pth']
-    monkeypatch.setattr('sys.argv', [path, *options])
     with pytest.raises(SystemExit, match=f'{entry}.dataset .*10 in images/b.png'):
-        runpy.run_path(path, run_name='__main__')
+        run_tool(f'{tool}.py', *options)
 
     # Without the check, that runner is MMEngine's own.
     runners = []
     monkeypatch.setattr(Runner, tool, lambda runner: runners.append(runner))
-    monkeypatch.setattr('sys.argv', [path, *options, '--no-data-check'])
-    runpy.run_path(path, run_name='__main__')
+    run_tool(f'{tool}.py', *options, '--no-data-check')
     assert not any(isinstance(hook, DataCheckHook) for hook in runners[0].hooks)

@@ -9,7 +9,6 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.optim import ConstantLR, OptimWrapper, OptimWrapperDict
-from mmengine.runner import EpochBasedTrainLoop
 
 from mmdia.cli.command_line import add_config_options
 from mmdia.cli.resume import make_resumable, options, resume_or_stop
@@ -63,13 +62,6 @@ def test_checkpoint_hooks_of_others_are_left_alone():
     cfg = config()
     make_resumable(cfg)  # MMEngine saves by default
     assert cfg.default_hooks.checkpoint == dict(type='mmdia.DurableCheckpointHook', interval=1)
-
-
-def test_loops_may_be_classes():
-    cfg = config(train_cfg=dict(type=EpochBasedTrainLoop, max_epochs=2))
-    make_resumable(cfg)
-    assert cfg.train_cfg.type == 'mmdia.ResumableTrainLoop'
-    assert not cfg.train_dataloader.persistent_workers
 
 
 def resume(content, path, *hooks):

@@ -63,7 +63,3 @@ def test_missing_scikit_learn_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, 'sklearn.datasets', None)
     with pytest.raises(ImportError, match='pip install scikit-learn'):
         DigitsDataset()
-
-
-def test_repr_tells_the_split():
-    assert 'test' in repr(DigitsDataset('test'))

@@ -165,19 +165,12 @@ def test_processes_draw_it_once_together(tmp_path):
     [
         ({'split': 'dev'}, ValueError, r"split must be one of \('train', 'val', 'test'\).*'dev'"),
         ({'num_images': 0}, ValueError, 'num_images must be an integer in 1 ... 1000000, got 0'),
-        ({'num_images': 2.0}, TypeError, 'num_images must be an integer in 1 ... 1000000, got 2.0'),
         ({'seed': -1}, ValueError, 'seed must be an integer .*, got -1'),
-        ({'seed': None}, TypeError, 'seed must be an integer .*, got None'),
         ({'image_size': 31}, ValueError, 'image_size must be an integer in 32 ... 65536, got 31'),
         (
             {'image_size': (64, 8)},
             ValueError,
             r'image_size must be 2 integers in 32 ... 65536, got \(64, 8\)',
-        ),
-        (
-            {'image_size': (1, 2, 3)},
-            ValueError,
-            r'image_size must be 2 integers .*, got \(1, 2, 3\)',
         ),
         ({'image_size': '64'}, TypeError, "image_size must be an integer .*, got '64'"),
     ],

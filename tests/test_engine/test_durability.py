@@ -1,9 +1,7 @@
 """What a killed run leaves behind, and what it does when it is resumed."""
 
-import multiprocessing
 import os
 import shutil
-import time
 from functools import partial
 from types import SimpleNamespace
 
@@ -117,22 +115,6 @@ def test_number_of_checkpoints(keep, tmp_path):
     kept = [f'epoch_{epoch}.pth' for epoch in range(4 - keep, 4)]
     assert training.files() == ['best_accuracy_epoch_2.pth', *kept]
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_3.pth')
-
-
-def test_evaluation_with_a_pool(tmp_path, monkeypatch):
-    """Workers of a pool end when they are terminated, though the training is not."""
-    training = ToyTraining(tmp_path)
-    validate = training.validate
-
-    def with_pool():
-        with multiprocessing.get_context('fork').Pool(2) as pool:
-            next(pool.imap_unordered(time.sleep, [0, 60]))
-        return validate()
-
-    monkeypatch.setattr(training, 'validate', with_pool)
-    start = time.monotonic()
-    training.run()
-    assert training.validated == [1, 2, 3] and time.monotonic() - start < 30
 
 
 def test_second_interruption_keeps_the_first(tmp_path, kill_at):

@@ -16,13 +16,15 @@ from mmengine.config import Config
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.data import DataLoader, Dataset
 
-from mmdia.cli.outputs import check_folder
 from mmdia.cli.resume import make_resumable
 from mmdia.cli.work_dir import is_intact, latest_checkpoint
 from mmdia.engine import InterruptionHook, ResumableIterTrainLoop, ResumableTrainLoop
 from mmdia.engine.hooks import interruption
+
+from ..kill_training import assert_equal
 
 ROOT = Path(__file__).parents[2]
 CLASSIFICATION = f"""
@@ -35,7 +37,6 @@ val_dataloader = dict(dataset=dict(indices=7))
 custom_hooks = [dict(type='SendSignal'), dict(type='EMAHook')]
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(max_keep_ckpts=-1))
 """
-WEIGHT = torch.zeros(1)
 ACCUMULATE = 'optim_wrapper = dict(accumulative_counts=4)'
 DETECTION = f"""
 _base_ = '{ROOT}/configs/demo/faster-rcnn_dia-r18_fpn_shapes.py'
@@ -73,22 +74,6 @@ def train(run_tool, tmp_path):
 
 def load(path):
     return torch.load(path, weights_only=False, map_location='cpu')
-
-
-def assert_equal(a, b, name=''):
-    assert type(a) is type(b), name
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), name
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys(), name
-        for key in a:
-            assert_equal(a[key], b[key], f'{name}.{key}')
-    elif isinstance(a, (list, tuple)):
-        assert len(a) == len(b), name
-        for i, (x, y) in enumerate(zip(a, b)):
-            assert_equal(x, y, f'{name}.{i}')
-    else:
-        assert a == b, name
 
 
 @pytest.mark.parametrize(
@@ -134,18 +119,6 @@ def test_resumed_run_ends_as_an_uninterrupted_one(
             assert_equal(found[part], expected[part], part)
 
 
-@pytest.mark.parametrize(
-    'content', (dict(weight=WEIGHT), dict(state_dict=dict(weight=WEIGHT), meta={}))
-)
-def test_weights_alone_are_not_resumed(content, train, tmp_path):
-    path = tmp_path / 'weights.pth'
-    torch.save(content, path)
-    message = f'{path} holds weights alone and cannot be resumed; to start from them: '
-    with pytest.raises(SystemExit) as error:
-        train(CLASSIFICATION.replace('WORKERS', '0'), 'run', '--resume', path)
-    assert error.value.code == f'{message}--cfg-options load_from={path}'
-
-
 def test_config_in_a_checkpoint_does_not_run():
     checkpoint = dict(meta=dict(config='raise ValueError', epoch=1))
     InterruptionHook().after_load_checkpoint(
@@ -177,23 +150,9 @@ def test_damaged_checkpoints_are_passed_over(tmp_path, capsys):
         latest_checkpoint(str(tmp_path))
 
 
-def test_work_dir_may_have_moved(tmp_path):
-    torch.save(dict(a=torch.zeros(1)), tmp_path / 'epoch_1.pth')
-    (tmp_path / 'last_checkpoint').write_text('/elsewhere/epoch_1.pth')
-    assert latest_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_1.pth')
-
-
 def test_best_checkpoint_is_not_the_latest(tmp_path):
     torch.save(dict(a=torch.zeros(1)), tmp_path / 'best_accuracy_epoch_2.pth')
     assert latest_checkpoint(str(tmp_path)) is None
-
-
-def test_work_dir_that_cannot_be_written(tmp_path):
-    (tmp_path / 'file').touch()
-    with pytest.raises(SystemExit, match=r'work dir .*file/run cannot be written: '):
-        check_folder('work dir', tmp_path / 'file' / 'run')
-    check_folder('work dir', tmp_path / 'new' / 'run')
-    assert not list((tmp_path / 'new' / 'run').iterdir())
 
 
 @pytest.mark.parametrize(
@@ -202,6 +161,10 @@ def test_work_dir_that_cannot_be_written(tmp_path):
         (dict(by_epoch=True, max_epochs=2), dict(type='mmdia.ResumableTrainLoop', max_epochs=2)),
         (
             dict(type='EpochBasedTrainLoop', max_epochs=2),
+            dict(type='mmdia.ResumableTrainLoop', max_epochs=2),
+        ),
+        (
+            dict(type=EpochBasedTrainLoop, max_epochs=2),
             dict(type='mmdia.ResumableTrainLoop', max_epochs=2),
         ),
         (

@@ -57,14 +57,6 @@ def test_pool_is_terminated(caught):
     assert time.monotonic() - start < 10
 
 
-def test_forks_have_the_handlers_from_before(caught):
-    release_signals()
-    before = handlers()
-    catch_signals(lambda number, frame: caught.append(number))
-    with FORK.Pool(1) as pool:
-        assert pool.apply(repr_handlers) == repr(before)
-
-
 def repr_handlers():
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
     return repr(handlers())

@@ -33,22 +33,30 @@ def tool(monkeypatch, capsys):
     return main
 
 
+def record(run, value, scalar='accuracy/top1', **others):
+    """A record of a run."""
+    return dict(run=run, config='', seed=0, seconds=1.0, best={}, last={scalar: value}) | others
+
+
+def write_records(path, lines):
+    path.write_text('\n'.join(map(json.dumps, lines)))
+
+
 @pytest.fixture
 def results(tmp_path):
     """Records of two networks over two seeds."""
     lines = [
-        dict(
-            run=f'small/{name}',
-            config='',
+        record(
+            f'small/{name}',
+            60.0 + number + seed,
             seed=seed,
             seconds=100.0 * (1 + number),
-            last={'accuracy/top1': 60.0 + number + seed},
             best={'accuracy/top1': 62.0 + number + seed},
         )
         for number, name in enumerate(NAMES)
         for seed in (0, 1)
     ]
-    (tmp_path / 'mmdia.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    write_records(tmp_path / 'mmdia.jsonl', lines)
     return tmp_path
 
 
@@ -110,14 +118,10 @@ def test_best_epoch_and_baseline(tool, results):
 
 
 def test_further_metrics(tool, tmp_path):
-    lines = [
-        dict(run=f'small/{name}', config='', seed=seed, seconds=1.0, best={})
-        | dict(last={'accuracy/top1': 60.0, 'coco/cat_precision': 0.25 + seed / 2})
-        for name in NAMES
-        for seed in (0, 1)
-    ]
-    del lines[0]['last']['coco/cat_precision'], lines[1]['last']['coco/cat_precision']
-    (tmp_path / 'a.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    lines = [record(f'small/{name}', 60.0, seed=seed) for name in NAMES for seed in (0, 1)]
+    for seed, line in enumerate(lines[2:]):
+        line['last']['coco/cat_precision'] = 0.25 + seed / 2
+    write_records(tmp_path / 'a.jsonl', lines)
     args = (tmp_path, '--image-size', 8, '--also', 'coco/cat_precision', 'error')
     header, _, plain, dia = map(cells, tool(*args))
     assert header[:7] == [
@@ -187,12 +191,7 @@ def test_metrics_that_the_table_of_rows_does_not_list(tool, tmp_path, monkeypatc
     """The models and their baselines are those of the rows all the same."""
     monkeypatch.chdir(tmp_path)
     scalar = METRICS.get(metric, [metric])[0]
-    lines = [
-        dict(run=f'small/{name}', config=f'small/{name}.py', seed=0, seconds=1.0, best={})
-        | dict(last={scalar: 0.5})
-        for name in NAMES
-    ]
-    (tmp_path / 'a.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    write_records(tmp_path / 'a.jsonl', [record(f'small/{name}', 0.5, scalar) for name in NAMES])
     plain, dia = map(cells, tool('a.jsonl', '--image-size', 8, '--metric', metric)[2:])
     assert (plain[1], dia[1]) == ('0.713', '0.770') and dia[6] == '+0.00'
 
@@ -203,8 +202,7 @@ def test_baseline_that_is_none_of_the_runs(tool, results):
 
 
 def test_runs_without_the_metric_are_named(tool, results, monkeypatch, capsys):
-    detector = dict(run='detector', config='', seed=0, seconds=1.0, last={'coco/bbox_mAP': 0.5})
-    (results / 'more.jsonl').write_text(json.dumps(dict(detector, best={})))
+    write_records(results / 'more.jsonl', [record('detector', 0.5, 'coco/bbox_mAP')])
     with pytest.raises(SystemExit, match=r"'bbox_mAP'; their scalars: coco/bbox_mAP$"):
         tool(results, '--metric', 'bbox_mAP', '--runs', 'det*')
     for runs, message in (('small/*', ''), ('*', 'left out, without accuracy: detector\n')):
@@ -237,20 +235,11 @@ def test_bad_options(tool, capsys, args, message):
 
 def test_shortened_schedule_beside_its_twin(tool, tmp_path):
     lines = [
-        dict(
-            run=f'small/{name}',
-            config='',
-            seed=0,
-            seconds=10.0,
-            length=length,
-            full_length=20,
-            last={'accuracy/top1': 10.0 * length + number},
-            best={},
-        )
+        record(f'small/{name}', 10.0 * length + number, length=length, full_length=20)
         for number, name in enumerate(NAMES)
         for length in (2, 20)
     ]
-    (tmp_path / 'a.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    write_records(tmp_path / 'a.jsonl', lines)
     table = [cells(line) for line in tool(tmp_path, '--image-size', 8)[2:]]
     assert [(row[0].partition(', ')[2], row[4], row[6]) for row in table] == [
         ('2 of 20 epochs', '20.00', ''),
@@ -262,11 +251,7 @@ def test_shortened_schedule_beside_its_twin(tool, tmp_path):
 
 def test_what_a_paper_prints_is_of_the_whole_schedule(tool, tmp_path):
     run = 'rla/rla-resnet56-basic_b128-160e_cifar10'
-    lines = [
-        dict(run=run, config='', seed=0, seconds=1.0, length=length, full_length=160)
-        | dict(last={'accuracy/top1': 90.0}, best={})
-        for length in (16, 160)
-    ]
-    (tmp_path / 'a.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    lines = [record(run, 90.0, length=length, full_length=160) for length in (16, 160)]
+    write_records(tmp_path / 'a.jsonl', lines)
     rows = tool(tmp_path, '--image-size', 8, '--metric', 'error')
     assert [cells(row)[-1] for row in rows[2:]] == ['', '6.42']

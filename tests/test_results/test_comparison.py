@@ -87,16 +87,6 @@ def test_times_that_are_not_known():
             assert compare(*pair).time is None
 
 
-def test_shortened_schedules_are_other_models():
-    whole = records('dia', {0: 60.0}, length=20, full_length=20)
-    part = records('dia', {0: 20.0}, length=2, full_length=20)
-    both = collect([*whole, *part], 'accuracy')
-    assert {name: sample.values[0] for name, sample in both.items()} == {
-        'dia': 60.0,
-        'dia, 2 of 20 epochs': 20.0,
-    }
-
-
 @pytest.mark.filterwarnings('error')
 def test_equal_results():
     difference = compare(*samples({0: 50.0, 1: 50.0}, {0: 50.0, 1: 50.0}))

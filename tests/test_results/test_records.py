@@ -226,10 +226,12 @@ def test_what_is_no_work_dir(tmp_path):
         read_work_dir(tmp_path)
 
 
+REST = dict(config='', seed=0, seconds=1.0, best={}, last={})
+
+
 def test_records_are_added(tmp_path):
-    rest = dict(config='', seed=0, seconds=1.0, best={}, last={})
     for file, run in (('a', 'a'), ('a', 'b'), ('b', 'c')):
-        append_record(tmp_path / 'results' / f'{file}.jsonl', dict(run=run, **rest))
+        append_record(tmp_path / 'results' / f'{file}.jsonl', dict(run=run, **REST))
     assert [record['run'] for record in read_records(tmp_path / 'results')] == ['a', 'b', 'c']
     assert [record['run'] for record in read_records(tmp_path / 'results' / 'b.jsonl')] == ['c']
     assert read_records(tmp_path / 'nothing') == []
@@ -238,9 +240,7 @@ def test_records_are_added(tmp_path):
 @pytest.mark.parametrize('rest', ('', '{"run": "b", "conf', '{"run": "b"', '{'))
 def test_records_behind_a_line_that_was_cut_short(tmp_path, rest):
     path = tmp_path / 'a.jsonl'
-    records = [
-        dict(run=run, config='', seed=0, seconds=1.0, best={}, last={}) for run in ('a', 'c', 'd')
-    ]
+    records = [dict(run=run, **REST) for run in ('a', 'c', 'd')]
     append_record(path, records[0])
     with path.open('a') as file:
         file.write(rest)
@@ -251,9 +251,7 @@ def test_records_behind_a_line_that_was_cut_short(tmp_path, rest):
 
 def test_records_behind_a_line_without_end(tmp_path):
     path = tmp_path / 'a.jsonl'
-    records = [
-        dict(run=run, config='', seed=0, seconds=1.0, best={}, last={}) for run in ('a', 'b')
-    ]
+    records = [dict(run=run, **REST) for run in ('a', 'b')]
     path.write_text(json.dumps(records[0]))
     append_record(path, records[1])
     assert read_records(path) == records

@@ -14,6 +14,8 @@ from mmdia.results.differences import config_differences, flatten
 from mmdia.results.models import Model
 from mmdia.results.report import curves, main_metrics
 
+from .test_compare import write_run
+
 ROOT = Path(__file__).parents[2]
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(ROOT / 'tools' / 'analysis_tools')
@@ -37,30 +39,14 @@ model = dict(
 """
 
 
-def write_run(folder, name, seed, accuracy, interaction=''):
-    """The work dir of a run of MMEngine."""
-    logs = folder / '20260101_000000' / 'vis_data'
-    logs.mkdir(parents=True)
-    for config in (folder / f'{name}.py', logs / 'config.py'):
-        config.write_text(MODEL.format(seed=seed, interaction=interaction))
-    scalars = [
-        dict(loss=2.0, epoch=1, step=10),
-        {'accuracy/top1': accuracy - 10, 'step': 1},
-        dict(loss=1.0, epoch=2, step=20),
-        {'accuracy/top1': accuracy, 'step': 2},
-    ]
-    (logs / 'scalars.json').write_text('\n'.join(map(json.dumps, scalars)))
-    return folder
-
-
 @pytest.fixture
 def page(tmp_path, monkeypatch):
     """The page of three runs of two models."""
     dia = ", interaction=dict(type='mmdia.DIALSTM', ratio=4)"
     runs = [
-        write_run(tmp_path / 'a', 'plain', 0, 50.0),
-        write_run(tmp_path / 'b', 'plain', 1, 52.0),
-        write_run(tmp_path / 'c', 'dia<', 0, 53.0, dia),
+        write_run(tmp_path / 'a', MODEL.format(seed=0, interaction=''), 50.0, 'plain'),
+        write_run(tmp_path / 'b', MODEL.format(seed=1, interaction=''), 52.0, 'plain'),
+        write_run(tmp_path / 'c', MODEL.format(seed=0, interaction=dia), 53.0, 'dia<'),
     ]
     (runs[2] / 'gates.png').write_bytes(PIXEL)
     out = tmp_path / 'page.html'
@@ -167,7 +153,7 @@ def test_runs_of_one_kind_among_others(tmp_path, monkeypatch):
         ),
         dict(run='detector', config='', seed=0, seconds=1.0, best={}, last={'coco/bbox_mAP': 0.5}),
     ]
-    write_run(tmp_path / 'a', 'plain', 0, 50.0)
+    write_run(tmp_path / 'a', MODEL.format(seed=0, interaction=''), 50.0, 'plain')
     records, out = tmp_path / 'a.jsonl', tmp_path / 'page.html'
     records.write_text('\n'.join(map(json.dumps, lines)))
     options = ['--image-size', '32', '--out', str(out)]

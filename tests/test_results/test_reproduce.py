@@ -169,7 +169,7 @@ def test_records_that_fail(error, monkeypatch, capsys):
 
 def test_results_that_cannot_be_written(tool):
     Path('file').touch()
-    with pytest.raises(SystemExit, match=r'--results: .*file'):
+    with pytest.raises(SystemExit, match='--results file/results cannot be written'):
         tool(RUN, '--results', 'file/results')
 
 
@@ -188,15 +188,10 @@ def test_failures_are_survived(tool, monkeypatch):
     assert read_records('results') == []
 
 
-def test_every_row_is_listed(tool):
-    lines = tool('--list')
-    assert len(lines) == 1 + len(read_rows())
-    assert 430 <= sum('accuracy' in line or 'error' in line or '_AP' in line for line in lines)
-
-
 def test_selection(tool):
     rows = read_rows()
     for args, expected in (
+        ([], rows),
         (['--paper', 'DLA'], [row for row in rows if row.paper == 'DLA']),
         (
             ['--paper', 'DIANet', '--table', 4],
@@ -261,19 +256,12 @@ def test_work_dirs_differ():
         assert not run.is_recorded(others) and run.is_recorded([*others, dict(run.identity, a=1)])
 
 
-def test_runs_keep_one_checkpoint():
-    kept = [
-        Run(row, 0, Settings(), Path('root')).cfg.default_hooks.checkpoint.max_keep_ckpts
-        for row in {row.config: row for row in read_rows() if row.run.startswith('dia/')}.values()
-    ]
-    assert kept and set(kept) == {1}
-
-
-def test_own_number_of_checkpoints():
-    row = next(row for row in read_rows() if row.run == RUN)
-    row = replace(row, options='default_hooks.checkpoint.max_keep_ckpts=3')
-    run = Run(row, 0, Settings(), Path('root'))
-    assert run.cfg.default_hooks.checkpoint.max_keep_ckpts == 3
+@pytest.mark.parametrize(
+    ('options', 'kept'), (('', 1), ('default_hooks.checkpoint.max_keep_ckpts=3', 3))
+)
+def test_number_of_checkpoints(options, kept):
+    run = Run(replace(ROW, options=options), 0, Settings(), Path('root'))
+    assert run.cfg.default_hooks.checkpoint.max_keep_ckpts == kept
 
 
 def test_moved_data():

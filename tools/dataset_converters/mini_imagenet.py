@@ -9,7 +9,6 @@ validation, in the order of the lists.
 
 import csv
 import shutil
-from argparse import ArgumentParser
 from pathlib import Path
 from typing import Dict, List
 
@@ -18,14 +17,6 @@ from trees import new_tree, run
 LISTS = ('train.csv', 'val.csv', 'test.csv')
 CLASSES = 100
 TRAINING, VALIDATION = 500, 100  # images a class
-
-
-def build_parser() -> ArgumentParser:
-    """Describe the command line."""
-    parser = ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('source', type=Path, help='folder of train.csv, val.csv, test.csv, images/')
-    parser.add_argument('target', type=Path, help='folder to write, such as data/mini-imagenet')
-    return parser
 
 
 def read_lists(source: Path) -> Dict[str, List[str]]:
@@ -67,4 +58,4 @@ def convert(source: Path, target: Path) -> None:
 
 
 if __name__ == '__main__':
-    run(build_parser(), convert)
+    run(__doc__, 'folder of train.csv, val.csv, test.csv, images/', convert)

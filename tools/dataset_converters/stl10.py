@@ -4,7 +4,6 @@ Writes TARGET/{train,test}/<class>/<number>.png, with the number of the image
 within its split. Unpack stl10_binary.tar.gz, the official release, into SOURCE.
 """
 
-from argparse import ArgumentParser
 from pathlib import Path
 from typing import List
 
@@ -15,14 +14,6 @@ from trees import new_tree, run
 SPLITS = ('train', 'test')
 CLASSES = 10
 SHAPE = (3, 96, 96)  # channel, column, row
-
-
-def build_parser() -> ArgumentParser:
-    """Describe the command line."""
-    parser = ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('source', type=Path, help='folder of train_X.bin, or of stl10_binary/')
-    parser.add_argument('target', type=Path, help='folder to write, such as data/stl10')
-    return parser
 
 
 def find_file(source: Path, name: str) -> Path:
@@ -93,4 +84,4 @@ def convert(source: Path, target: Path) -> None:
 
 
 if __name__ == '__main__':
-    run(build_parser(), convert)
+    run(__doc__, 'folder of train_X.bin, or of stl10_binary/', convert)

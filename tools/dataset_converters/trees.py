@@ -32,13 +32,17 @@ def new_tree(target: Path) -> Iterator[Path]:
         os.replace(tree, target)
 
 
-def run(parser: ArgumentParser, convert: Callable[[Path, Path], None]) -> None:
+def run(description: str, source: str, convert: Callable[[Path, Path], None]) -> None:
     """Convert as the command line says; errors of the user's files are those of a command.
 
     Args:
-        parser (ArgumentParser): The command line, with SOURCE and TARGET.
-        convert (Callable): Converts the one to the other.
+        description (str): What the converter does, in its first line.
+        source (str): What SOURCE has to be.
+        convert (Callable): Converts SOURCE to TARGET.
     """
+    parser = ArgumentParser(description=description.partition('\n')[0])
+    parser.add_argument('source', type=Path, help=source)
+    parser.add_argument('target', type=Path, help='folder to write, such as data/NAME')
     args = parser.parse_args()
     try:
         convert(args.source, args.target)

@@ -13,7 +13,7 @@ from networks import (
     classifier,
     detector,
 )
-from trunks import any_trunk, cell_ratio, cifar_trunk, imagenet_trunk, reduction_ratio
+from trunks import any_trunk, cell_ratio, cifar_trunk, reduction_ratio
 
 STEM = {'{stem}.{tensor}': '{stem}.{tensor}'}
 RESNET = {**STEM, 'layer{stage}.{block}.{layer}.{tensor}': 'layer{stage}.{block}.{layer}.{tensor}'}
@@ -54,14 +54,10 @@ def dynamic_rules(stage: str, layer: str, light: bool, excite: str = 'excite') -
     return rules
 
 
-def dla_light(state: State) -> dict:
-    """Config of DLA-L."""
-    return dict(type='mmdia.DLALight', ratio=cell_ratio(state))
-
-
 def dla_l(state: State) -> dict:
-    """Config of the network with DLA-L for CIFAR."""
-    return dict(cifar_trunk(state), interaction=dla_light(state))
+    """Config of the network with DLA-L, for CIFAR or ImageNet."""
+    interaction = dict(type='mmdia.DLALight', ratio=cell_ratio(state))
+    return dict(any_trunk(state), interaction=interaction)
 
 
 def dla_b(state: State) -> dict:
@@ -101,14 +97,9 @@ def ecanet(state: State) -> dict:
     return dict(any_trunk(state), interaction=interaction)
 
 
-def resnet_dla_l(state: State) -> dict:
-    """Config of the network with DLA-L for ImageNet."""
-    return dict(imagenet_trunk(state), interaction=dla_light(state))
-
-
 def resnet_dlal(state: State) -> dict:
     """Config of the network with DLA-L in a detector."""
-    return dict(resnet_dla_l(state), out_indices=(0, 1, 2, 3))
+    return dict(dla_l(state), out_indices=(0, 1, 2, 3))
 
 
 NETWORKS = dict(
@@ -128,7 +119,7 @@ NETWORKS = dict(
     resnet=Network(classifier(RESNET), any_trunk),
     # The convolution's name is misspelled in this network alone.
     resnet_dla_l=Network(
-        classifier(dynamic_rules('layer{stage}', 'mrla', light=True, excite='extict')), resnet_dla_l
+        classifier(dynamic_rules('layer{stage}', 'mrla', light=True, excite='extict')), dla_l
     ),
     resnet_dlal=Network(
         detector(dynamic_rules('layer{stage}', 'mrla', light=True)), resnet_dlal, AROUND_BACKBONE

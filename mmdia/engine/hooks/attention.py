@@ -2,11 +2,11 @@
 
 from typing import Any, Dict, Optional, Sequence
 
-import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from mmengine.visualization.utils import img_from_canvas
 from torch import Tensor
 
 from mmdia.registry import HOOKS
@@ -109,6 +109,8 @@ def add_histograms(runner: Runner, name: str, samples: Dict[str, Tensor], step: 
         samples (Dict[str, Tensor]): The values of each block.
         step (int): The iteration.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     from mmdia.visualization.gates import plot_histograms
 
     image = None
@@ -124,14 +126,6 @@ def add_histograms(runner: Runner, name: str, samples: Dict[str, Tensor], step: 
             }
             backend.add_scalars(histograms, step=step)
         else:
-            image = draw(plot_histograms(name, samples)) if image is None else image
+            if image is None:
+                image = img_from_canvas(FigureCanvasAgg(plot_histograms(name, samples)))
             backend.add_image(f'{PREFIX}_{name}', image, step=step)
-
-
-def draw(figure: Any) -> np.ndarray:
-    """A figure as an RGB image of shape (H, W, 3), uint8."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -148,8 +148,12 @@ class InterruptionHook(Hook):
         """Add the position within the run."""
         if self._position is not None:
             checkpoint['position'] = self._position
-        if isinstance(runner.train_loop, (ResumableTrainLoop, ResumableIterTrainLoop)):
-            checkpoint['validated'] = runner.train_loop.is_validated(checkpoint['meta'])
+        # Whether it comes after the validation of its epoch, or iteration.
+        meta, loop = checkpoint['meta'], runner.train_loop
+        if isinstance(loop, ResumableTrainLoop):
+            checkpoint['validated'] = meta['epoch'] <= loop.epoch
+        elif isinstance(loop, ResumableIterTrainLoop):
+            checkpoint['validated'] = meta['iter'] <= loop.iter
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Continue in the middle of an epoch, or behind it."""
@@ -163,4 +167,4 @@ class InterruptionHook(Hook):
         if position is not None and isinstance(loop, ResumableTrainLoop):
             states = position['states']
             # With another number of processes, nothing can be the same.
-            loop.continue_at(position['batch'], states[get_rank() % len(states)])
+            loop.position = position['batch'], states[get_rank() % len(states)]
