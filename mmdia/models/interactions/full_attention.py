@@ -73,7 +73,9 @@ class FullLayerAttention(LayerAttentionUnit):
         record('layer_score', scores, dim=1)
         attended = weighted_sum(weights, memory.values)
         (rectified,) = rectify(normalize_with_source(self.norm, attended), None, (self.relu,))
-        return torch.addcmul(x, self.drop_path(rectified), self.scale.to(x.dtype))
+        # A copy, since distributed training writes all buffers anew before the next call.
+        scale = self.scale.to(x.dtype, copy=True)
+        return torch.addcmul(x, self.drop_path(rectified), scale)
 
 
 @MODELS.register_module()
