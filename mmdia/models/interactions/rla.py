@@ -44,6 +44,9 @@ def resample_channels(x: Tensor, given: int, channels: int, upsample: str = 'nea
     """
     if given == channels:
         return x
+    if given % channels == 0:
+        # Adaptive pooling does the same, but not in the deterministic mode of GPUs.
+        return F.avg_pool1d(x[:, None], given // channels)[:, 0]
     if given > channels:
         return F.adaptive_avg_pool1d(x[:, None], channels)[:, 0]
     # As images, for which quantized operators exist.
