@@ -54,6 +54,10 @@ class FullLayerAttention(LayerAttentionUnit):
         else:
             self.register_buffer('scale', scale)
 
+    def reset_parameters(self) -> None:
+        """Give the scale its first values."""
+        nn.init.ones_(self.scale)
+
     def forward(self, x: Tensor, query: Tensor, memory: Memory) -> Tensor:
         """Add attention to the output of a plain block.
 

@@ -27,6 +27,10 @@ class GatedInteraction(LayerInteraction):
         super().__init__(*args, **kwargs)
         self.register_buffer('gate_scale', torch.ones(()))
 
+    def reset_parameters(self) -> None:
+        """Give the scale its first value."""
+        self.gate_scale.fill_(1)
+
     def join(self, branch: Tensor, identity: Tensor, gate: Tensor) -> Tensor:
         """Add the gated branch to the shortcut.
 
