@@ -322,7 +322,8 @@ def detach(model: nn.Module) -> nn.Module:
 
     Raises:
         TypeError: If ``model`` is not a module.
-        ValueError: If it has no such interaction, or hooks that would be lost.
+        ValueError: If it has no such interaction, stages that are compiled, or
+            hooks that would be lost.
     """
     check_type('model', model, nn.Module)
     found = [
@@ -333,7 +334,12 @@ def detach(model: nn.Module) -> nn.Module:
     ]
     if not found:
         raise ValueError('model must have an interaction from attach, got none')
-    for _, name, stage in found:
+    for module, name, stage in found:
+        if name == '_orig_mod':  # which the compiled module would go on to call
+            raise ValueError(
+                f'stages must not be compiled, got a {type(module).__name__}: put back what it was '
+                'made of first, as in model.layer1 = model.layer1._orig_mod'
+            )
         check_unwatched(name, stage)
         for i, block in enumerate(stage):
             check_unwatched(f'{name}.{i}', block)

@@ -514,6 +514,14 @@ def test_detaching_is_refused():
     assert isinstance(model.layer1, Stage)
     with pytest.raises(ValueError, match=r'layer2\.0 has hooks or a patched or compiled'):
         mmdia.detach(with_compiled(mmdia.attach(timm_resnet(), DIA), 'layer2.0'))
+    for interaction in (DIA, RLA):
+        model = mmdia.attach(timm_resnet(), interaction)
+        model.layer2 = torch.compile(model.layer2)
+        with pytest.raises(ValueError, match=r'stages must not be compiled.*_orig_mod'):
+            mmdia.detach(model)
+        assert isinstance(model.layer1, Stage)
+        model.layer2 = model.layer2._orig_mod
+        assert not any(isinstance(module, Stage) for module in mmdia.detach(model).modules())
 
 
 @pytest.mark.parametrize('function', (mmdia.attach, mmdia.detach))

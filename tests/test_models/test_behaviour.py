@@ -49,6 +49,27 @@ def test_frozen_stages_and_norm_eval(interaction, depth):
     assert not any(module.training for module in model.modules())
 
 
+def test_backward_pass_can_be_deterministic(interaction, depth):
+    """No operator that torch.use_deterministic_algorithms forbids on GPUs."""
+    forbidden = (
+        'AdaptiveAvgPool',
+        'AdaptiveMaxPool',
+        'AvgPool3D',
+        'MaxPool3D',
+        'Upsample',
+        'Cumsum',
+    )
+    (out,) = slim_resnet(interaction, depth).train()(images(4))
+    nodes, found = [out.grad_fn], set()
+    while nodes:
+        node = nodes.pop()
+        if node not in found:
+            found.add(node)
+            nodes += [before for before, _ in node.next_functions if before is not None]
+    names = {node.name() for node in found} - {'UpsampleNearest2DBackward0'}
+    assert not [name for name in names if name.startswith(forbidden)]
+
+
 def test_layer_depth(interaction, depth):
     model = slim_resnet(interaction, depth)
     depths = {}

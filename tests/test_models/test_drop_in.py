@@ -1,5 +1,7 @@
 """Our ResNet in the place of the other libraries': arguments, attributes, defaults, weights."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import timm
@@ -24,11 +26,13 @@ from mmdia.models import (
     ResNeXt,
     SEResNet,
     WideResNet,
+    list_attentions,
 )
 from mmdia.registry import MODELS
 
 from ..helpers import INTERACTIONS, randomize, slim_resnet
 from ..helpers import SLIM as INTERACTION_SIZES
+from .test_attentions import SLIM as ATTENTION_SIZES
 
 SLIM = dict(depth=50, base_channels=8)
 DCN = dict(type='DCNv2', deform_groups=1)
@@ -215,6 +219,48 @@ def test_networks_of_fake_tensors(interaction):
         (out,) = model(torch.rand(2, 3, 64, 64))
         out.sum().backward()
     assert out.shape == (2, 64, 2, 2) and all(p.grad is not None for p in model.parameters())
+
+
+MEMORY = dict(type='mmdia.DSUCell', ratio=2, initial_memory='random')
+
+
+@pytest.mark.parametrize(
+    'interaction',
+    (
+        *(dict(type=name, **INTERACTION_SIZES.get(name, {})) for name in INTERACTIONS),
+        *(
+            dict(
+                type='mmdia.SharedAttention',
+                attention=dict(type=name, **ATTENTION_SIZES.get(name, {})),
+            )
+            for name in list_attentions()
+        ),
+        dict(type='mmdia.LII', cell=MEMORY),
+    ),
+    ids=str,
+)
+def test_first_values_of_networks_built_without_values(interaction):
+    """Whoever builds them on the meta device calls ``reset_parameters``, as FSDP does."""
+
+    def reset(module):
+        own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        if own or hasattr(module, 'reset_parameters'):
+            module.reset_parameters()
+
+    build = partial(ResNet, 18, interaction, base_channels=8)
+    with torch.device('meta'):
+        model = build()
+    model.to_empty(device='cpu')
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            tensor.fill_(99)
+    model.apply(reset)
+    state = model.state_dict()
+    for name, expected in build().state_dict().items():
+        assert (state[name] != 99).all(), name
+        ours = type(model.get_submodule(name.rpartition('.')[0])).__module__.startswith('mmdia.')
+        if ours and expected.unique().numel() == 1:
+            assert torch.equal(state[name], expected), name
 
 
 @pytest.mark.parametrize('interaction', INTERACTIONS)

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
 from mmdia.models import (
     CIFARResNet,
@@ -82,6 +83,18 @@ def test_frozen_stages(trunk):
     model = build(trunk, 'mmdia.DIALSTM', frozen_stages=len(build(trunk).stages())).train()
     for name, p in model.named_parameters():
         assert p.requires_grad == ('interaction' in name.split('.')), name
+    for name, module in model.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.training == ('interaction' in name.split('.')), name
+
+
+@by_trunk
+@pytest.mark.parametrize('wrap', (checkpoint_wrapper, torch.compile))
+def test_frozen_stages_that_are_wrapped(trunk, wrap):
+    model = build(trunk, 'mmdia.DIALSTM', frozen_stages=len(build(trunk).stages()))
+    for i, stage in enumerate(model.stages(), 1):
+        setattr(model, f'layer{i}', wrap(stage))
+    model.train()
     for name, module in model.named_modules():
         if isinstance(module, nn.BatchNorm2d):
             assert module.training == ('interaction' in name.split('.')), name

@@ -46,8 +46,14 @@ class SEM(ChannelAttention):
         self.switch = nn.Linear(in_channels, 3)
         self.mlp = BottleneckMLP(in_channels, mid_channels, in_channels, bias)
         self.conv = nn.Conv1d(1, 1, kernel_size, padding=kernel_size // 2, bias=False)
-        self.weight = nn.Parameter(torch.zeros(in_channels))
-        self.bias = nn.Parameter(-torch.ones(in_channels))
+        self.weight = nn.Parameter(torch.empty(in_channels))
+        self.bias = nn.Parameter(torch.empty(in_channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Give weight and bias their first values."""
+        nn.init.zeros_(self.weight)
+        nn.init.constant_(self.bias, -1)
 
     def gate(self, x: Tensor, index: int) -> Tensor:
         pooled = self.like_weights(global_avg_pool(x))

@@ -47,8 +47,14 @@ class SGE(Attention):
                 f'groups must divide the number of channels, {in_channels}, got {groups}'
             )
         self.groups = groups
-        self.weight = nn.Parameter(torch.zeros(groups, 1))
-        self.bias = nn.Parameter(torch.ones(groups, 1))
+        self.weight = nn.Parameter(torch.empty(groups, 1))
+        self.bias = nn.Parameter(torch.empty(groups, 1))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Give weight and bias their first values."""
+        nn.init.zeros_(self.weight)
+        nn.init.ones_(self.bias)
 
     def gate(self, x: Tensor) -> Tensor:
         """The gates of all groups and positions, of shape (N, groups, H, W)."""

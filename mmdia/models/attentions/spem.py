@@ -33,11 +33,19 @@ class SPEM(ChannelAttention):
 
     def __init__(self, in_channels: int, num_blocks: int = 1, **kwargs) -> None:
         super().__init__(in_channels, num_blocks, **kwargs)
-        self.weight1 = nn.Parameter(torch.zeros(in_channels))
-        self.bias1 = nn.Parameter(-torch.ones(in_channels))
-        self.weight2 = nn.Parameter(torch.zeros(in_channels))
-        self.bias2 = nn.Parameter(-torch.ones(in_channels))
-        self.mixture = nn.Parameter(torch.full((2,), 0.5))
+        self.weight1 = nn.Parameter(torch.empty(in_channels))
+        self.bias1 = nn.Parameter(torch.empty(in_channels))
+        self.weight2 = nn.Parameter(torch.empty(in_channels))
+        self.bias2 = nn.Parameter(torch.empty(in_channels))
+        self.mixture = nn.Parameter(torch.empty(2))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Give all weights their first values."""
+        for weight, bias in ((self.weight1, self.bias1), (self.weight2, self.bias2)):
+            nn.init.zeros_(weight)
+            nn.init.constant_(bias, -1)
+        nn.init.constant_(self.mixture, 0.5)
 
     def gate(self, x: Tensor, index: int) -> Tensor:
         extremes = self.like_weights(torch.stack((x.amax((2, 3)), x.amin((2, 3))), dim=2))

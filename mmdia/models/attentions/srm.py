@@ -42,7 +42,8 @@ class SRM(ChannelAttention):
 
     def __init__(self, in_channels: int, num_blocks: int = 1, **kwargs) -> None:
         super().__init__(in_channels, num_blocks, **kwargs)
-        self.weight = nn.Parameter(torch.empty(in_channels, 2).uniform_(-(0.5**0.5), 0.5**0.5))
+        self.weight = nn.Parameter(torch.empty(in_channels, 2))
+        self.reset_parameters()
         self.norms = nn.ModuleList(
             build_norm_layer(self.norm_cfg, in_channels)[1] for _ in range(num_blocks)
         )
@@ -50,6 +51,10 @@ class SRM(ChannelAttention):
             raise ValueError(
                 f'norm_cfg of SRM must not be that of an instance norm, got {self.norm_cfg!r}'
             )
+
+    def reset_parameters(self) -> None:
+        """Give the weights of mean and deviation their first values."""
+        nn.init.uniform_(self.weight, -(0.5**0.5), 0.5**0.5)
 
     def gate(self, x: Tensor, index: int) -> Tensor:
         variance, mean = torch.var_mean(x.to(single_or_double(x)), (2, 3), correction=0)

@@ -313,8 +313,10 @@ class ResidualBackbone(BaseModule):
     def _frozen_modules(self) -> Iterator[nn.Module]:
         if self.frozen_stages >= 0:
             yield from self.stem_modules()
-        for stage in self.stages()[: max(self.frozen_stages, 0)]:
-            yield from stage
+        frozen = self.stages()[: max(self.frozen_stages, 0)]
+        for stage, num_blocks in zip(frozen, self.stage_blocks):
+            # By name, since what compiles or wraps a stage may be no sequence.
+            yield from (getattr(stage, str(i)) for i in range(num_blocks))
             if stage.interaction in self._trained_interactions:
                 yield stage.interaction
         if self.frozen_stages == self.num_stages:

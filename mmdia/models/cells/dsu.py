@@ -75,7 +75,13 @@ class DSUCell(BottleneckCell):
         super().__init__(in_channels, hidden_channels, ratio, init_cfg)
         self.initial_memory = None
         if initial_memory == 'random':
-            self.initial_memory = nn.Parameter(torch.randn(self.hidden_channels))
+            self.initial_memory = nn.Parameter(torch.empty(self.hidden_channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Give the memory before the first block its first values."""
+        if self.initial_memory is not None:
+            nn.init.normal_(self.initial_memory)
 
     def initial_state(self, x: Tensor) -> State:
         if self.initial_memory is None:

@@ -30,8 +30,12 @@ class LSTMCell(RecurrentCell):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Give all weights their first values."""
+        bound = self.hidden_channels**-0.5
         for parameter in self.parameters():
-            bound = self.hidden_channels**-0.5
             torch.nn.init.uniform_(parameter, -bound, bound)
 
     def step(self, gates: Tuple[Tensor, ...], memory: Tensor) -> State:

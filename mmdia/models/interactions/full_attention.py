@@ -54,6 +54,10 @@ class FullLayerAttention(LayerAttentionUnit):
         else:
             self.register_buffer('scale', scale)
 
+    def reset_parameters(self) -> None:
+        """Give the scale its first values."""
+        nn.init.ones_(self.scale)
+
     def forward(self, x: Tensor, query: Tensor, memory: Memory) -> Tensor:
         """Add attention to the output of a plain block.
 
@@ -73,7 +77,9 @@ class FullLayerAttention(LayerAttentionUnit):
         record('layer_score', scores, dim=1)
         attended = weighted_sum(weights, memory.values)
         (rectified,) = rectify(normalize_with_source(self.norm, attended), None, (self.relu,))
-        return torch.addcmul(x, self.drop_path(rectified), self.scale.to(x.dtype))
+        # A copy, since distributed training writes all buffers anew before the next call.
+        scale = self.scale.to(x.dtype, copy=True)
+        return torch.addcmul(x, self.drop_path(rectified), scale)
 
 
 @MODELS.register_module()

@@ -27,6 +27,10 @@ class GatedInteraction(LayerInteraction):
         super().__init__(*args, **kwargs)
         self.register_buffer('gate_scale', torch.ones(()))
 
+    def reset_parameters(self) -> None:
+        """Give the scale its first value."""
+        self.gate_scale.fill_(1)
+
     def join(self, branch: Tensor, identity: Tensor, gate: Tensor) -> Tensor:
         """Add the gated branch to the shortcut.
 
@@ -38,7 +42,12 @@ class GatedInteraction(LayerInteraction):
         Returns:
             Tensor: Output of the block, of shape (N, C, H, W).
         """
-        return self.act(gated_sum(branch, identity, self.gate_scale * gate))
+        return self.act(gated_sum(branch, identity, self.scaled(gate)))
+
+    def scaled(self, gate: Tensor) -> Tensor:
+        """The gate times the scale that undoes its factor."""
+        # A copy, since distributed training writes all buffers anew before the next call.
+        return self.gate_scale.clone() * gate
 
     def zero_gate(self) -> float:
         """Zero the last layers of the gate, and return what it then is."""

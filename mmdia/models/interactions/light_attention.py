@@ -34,7 +34,12 @@ class LightLayerAttention(LayerAttentionUnit):
         self.weighting = weighting
         if weighting == 'softmax':
             self.query = self.key = None
-        self.previous_weight = nn.Parameter(torch.randn(channels, 1, 1))
+        self.previous_weight = nn.Parameter(torch.empty(channels, 1, 1))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Give the weight of the layer before its first values."""
+        nn.init.normal_(self.previous_weight)
 
     def forward(
         self, x: Tensor, value: Tensor, pooled: Tensor, earlier: Tensor

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 from torch.func import functional_call, grad, vmap
 from torch.utils.checkpoint import checkpoint
 
@@ -78,6 +79,24 @@ def test_checkpointing_from_outside(interaction, trunk):
     for name, p in model.named_parameters():
         if expected[name] is not None:
             assert_same(p.grad, expected[name])
+
+
+@each_network
+def test_buffers_that_are_written_between_calls(interaction, trunk):
+    """As before every call by DistributedDataParallel, where norms do not forbid it."""
+    model = network(interaction, trunk).train()
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(parent, name, nn.GroupNorm(4, child.num_features).double())
+    expected = gradients_of(copy.deepcopy(model), images())
+    (out,) = model(images())
+    with torch.no_grad():
+        for buffer in model.buffers():
+            buffer.copy_(buffer.clone())
+    out.square().mean().backward()
+    for name, p in model.named_parameters():
+        assert_same(p.grad, expected[name])
 
 
 @each_network
