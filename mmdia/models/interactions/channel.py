@@ -41,7 +41,7 @@ class AttentionInteraction(GatedInteraction):
     ) -> Tuple[Tensor, Any]:
         """See :meth:`LayerInteraction.forward`; there is no state."""
         attended = self.attend(branch, index)
-        scale = self.gate_scale.to(attended.dtype, copy=True)  # as in GatedInteraction.scaled
+        scale = self.gate_scale.to(attended.dtype, copy=True)  # as in GatedInteraction.join
         return self.act(torch.addcmul(identity, attended, scale)), state
 
     def zero_gate(self) -> float:

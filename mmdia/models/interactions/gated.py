@@ -42,12 +42,8 @@ class GatedInteraction(LayerInteraction):
         Returns:
             Tensor: Output of the block, of shape (N, C, H, W).
         """
-        return self.act(gated_sum(branch, identity, self.scaled(gate)))
-
-    def scaled(self, gate: Tensor) -> Tensor:
-        """The gate times the scale that undoes its factor."""
         # A copy, since distributed training writes all buffers anew before the next call.
-        return self.gate_scale.clone() * gate
+        return self.act(gated_sum(branch, identity, self.gate_scale.clone() * gate))
 
     def zero_gate(self) -> float:
         """Zero the last layers of the gate, and return what it then is."""

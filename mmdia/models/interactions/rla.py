@@ -198,7 +198,7 @@ class RLA(GatedInteraction):
             volume = self.attentions[index](volume)
         if self.position == 'branch':
             return self.join(volume, identity, alpha), state
-        return self.act(scale_channels(volume, self.scaled(alpha))), state
+        return self.act(scale_channels(volume, self.gate_scale.clone() * alpha)), state
 
     def zero_gate(self) -> float:
         for head in self.heads:
