@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any, Dict, List, Tuple
 
 from mmengine.config import Config
-from mmengine.hooks import CheckpointHook, EMAHook, Hook
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, EMAHook, Hook
 from mmengine.logging import print_log
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
@@ -44,6 +44,9 @@ def make_resumable(cfg: Config) -> None:
     for hook in (*cfg.default_hooks.values(), *cfg.custom_hooks):
         if hook is not None and is_type(hook, CheckpointHook):
             hook['type'] = 'mmdia.DurableCheckpointHook'
+        elif hook is not None and is_type(hook, EarlyStoppingHook):
+            # Before the last checkpoint is saved anew, behind the validation that was the best.
+            hook.setdefault('priority', 'LOW')
     loop = cfg.train_cfg
     by_epoch = EpochBasedTrainLoop if loop.get('by_epoch') else IterBasedTrainLoop
     loop.setdefault('type', by_epoch.__name__)

@@ -65,6 +65,13 @@ def test_checkpoint_hooks_of_others_are_left_alone():
     assert cfg.default_hooks.checkpoint == dict(type='mmdia.DurableCheckpointHook', interval=1)
 
 
+def test_early_stopping_comes_before_checkpoints():
+    hook = dict(type='EarlyStoppingHook', monitor='loss')
+    cfg = config(default_hooks=dict(stop=dict(hook)), custom_hooks=[dict(hook, priority=1)])
+    make_resumable(cfg)
+    assert (cfg.default_hooks.stop.priority, cfg.custom_hooks[0].priority) == ('LOW', 1)
+
+
 def test_loops_may_be_classes():
     cfg = config(train_cfg=dict(type=EpochBasedTrainLoop, max_epochs=2))
     make_resumable(cfg)
