@@ -203,10 +203,12 @@ def test_bad_inputs(demo, models, image, tmp_path):
             demo(url, *models['detector'])
     Path('again.py').write_text("_base_ = './none.py'")
     Path('without.py').write_text('a = 1')
+    Path('train.py').write_text('model = dict(type="ImageClassifier")')
     for config, message in (
         ('none.py', 'cannot be read: .*none.py'),
         ('again.py', 'cannot be read: .*none.py'),
         ('without.py', 'has no model'),
+        ('train.py', 'has no test_dataloader'),
         ('.', 'cannot be read'),
     ):
         with pytest.raises(SystemExit, match=f'config {config} {message}'):

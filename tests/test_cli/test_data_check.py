@@ -5,6 +5,7 @@ import logging
 import os
 import runpy
 import time
+from importlib import metadata
 from itertools import count
 from pathlib import Path
 
@@ -744,6 +745,7 @@ def test_the_last_file_read(tmp_path):
         (tmp_path / 'b.txt').write_text('b')
         assert read.path is None  # written
         (tmp_path / 'a.txt').read_text()
+        metadata.entry_points()  # reads metadata of packages, as MMEngine's registries do
         assert read.path == str(tmp_path / 'a.txt')
         with pytest.raises(FileNotFoundError):
             (tmp_path / 'c.txt').read_text()
