@@ -24,9 +24,15 @@ LOOPS = {
 
 
 def is_type(cfg: dict, kind: type) -> bool:
-    """Whether a config is that of a class, which it gives or names, with or without a scope."""
-    name = kind.__name__
-    return cfg.get('type') in (kind, name, f'mmengine.{name}', f'mmdia.{name}')
+    """Whether a config is that of a class, which it gives or names, with or without a scope.
+
+    MMEngine dumps classes by their modules, such as ``'mmengine.hooks.CheckpointHook'``.
+    """
+    given = cfg.get('type')
+    if not isinstance(given, str):
+        return given is kind
+    scope, _, name = given.rpartition('.')
+    return name == kind.__name__ and scope.partition('.')[0] in ('', 'mmengine', 'mmdia')
 
 
 def make_resumable(cfg: Config) -> None:

@@ -45,6 +45,7 @@ def test_dumped_configs_stay_as_they_are():
     (
         dict(type='CheckpointHook', interval=2),
         dict(type='mmengine.CheckpointHook', interval=2),
+        dict(type='mmengine.hooks.CheckpointHook', interval=2),
         dict(type=CheckpointHook, interval=2),
     ),
 )
@@ -72,8 +73,9 @@ def test_early_stopping_comes_before_checkpoints():
     assert (cfg.default_hooks.stop.priority, cfg.custom_hooks[0].priority) == ('LOW', 1)
 
 
-def test_loops_may_be_classes():
-    cfg = config(train_cfg=dict(type=EpochBasedTrainLoop, max_epochs=2))
+@pytest.mark.parametrize('kind', (EpochBasedTrainLoop, 'mmengine.runner.EpochBasedTrainLoop'))
+def test_loops_may_be_classes(kind):
+    cfg = config(train_cfg=dict(type=kind, max_epochs=2))
     make_resumable(cfg)
     assert cfg.train_cfg.type == 'mmdia.ResumableTrainLoop'
     assert not cfg.train_dataloader.persistent_workers
