@@ -158,7 +158,10 @@ def test_training_curves(run, tmp_path):
             '{"attention/gate/layer1.0/mean": 0.5, "step": 5}\n'
             f'{{"accuracy/top1": {accuracy}, "step": 1}}\n'
         )
-    rows, _ = run('training_curves.py', tmp_path / 'a', tmp_path / 'b', suffix='.pdf')
+    (tmp_path / 'aborted').mkdir()
+    folders = [tmp_path / name for name in ('a', 'aborted', 'b')]
+    with pytest.warns(UserWarning, match='left out: .*aborted has no validation'):
+        rows, _ = run('training_curves.py', *folders, suffix='.pdf')
     assert [tuple(row.values()) for row in rows] == [
         ('a', 'training loss', '1', '1.5'),
         ('a', 'accuracy/top1', '1', '40'),
@@ -169,6 +172,8 @@ def test_training_curves(run, tmp_path):
         run('training_curves.py', tmp_path / 'a', '--metrics', 'mAP')
     with pytest.raises(SystemExit, match='no validation in its logs'):
         run('training_curves.py', tmp_path)
+    with pytest.raises(SystemExit, match='none does not exist'):
+        run('training_curves.py', tmp_path / 'a', tmp_path / 'none')
 
 
 WRONG = {

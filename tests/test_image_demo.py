@@ -180,7 +180,12 @@ def test_bad_inputs(demo, models, image, tmp_path):
         with pytest.raises(SystemExit, match=f'image {url} cannot be read: '):
             demo(url, *models['detector'])
     Path('without.py').write_text('a = 1')
-    for config, message in (('none.py', 'cannot be read'), ('without.py', 'has no model')):
+    Path('train.py').write_text('model = dict(type="ImageClassifier")')
+    for config, message in (
+        ('none.py', 'cannot be read'),
+        ('without.py', 'has no model'),
+        ('train.py', 'has no test_dataloader'),
+    ):
         with pytest.raises(SystemExit, match=f'config {config} {message}'):
             demo(image, config, models['detector'][1])
     Path('file').touch()

@@ -5,9 +5,11 @@ import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import mmengine
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
@@ -263,6 +265,17 @@ def test_senseless_values(test_py, capsys, options):
     with pytest.raises(SystemExit, match='2'):
         test_py(*options.split())
     assert BAD_VALUES[options] in capsys.readouterr().err
+
+
+def test_windows_need_a_display(test_py, capsys, monkeypatch):
+    """Without one, MMEngine would wait for a key for ever."""
+    plt.switch_backend('agg')
+    with pytest.raises(SystemExit, match='2'):
+        test_py('--show')
+    assert '--show needs a display' in capsys.readouterr().err
+    monkeypatch.setattr(FigureCanvasAgg, 'required_interactive_framework', 'tk')
+    with pytest.raises(SystemExit, match=r'none\.pth'):
+        test_py('--show', checkpoint='none.pth')
 
 
 @pytest.mark.parametrize('entry', ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'))

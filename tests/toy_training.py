@@ -80,6 +80,7 @@ class ToyTraining:
         self.seed = 3
         self.batch_size = 2
         self.averages = True
+        self.hooks = []
         self.validated = []
         self.interrupted_at = None
 
@@ -120,6 +121,7 @@ class ToyTraining:
                 SendSignal(self.interrupted_at),
                 InterruptionHook(),
                 *[dict(type='EMAHook')] * self.averages,
+                *self.hooks,
             ],
             log_processor=dict(by_epoch=self.by_epoch),
             randomness=dict(seed=self.seed),

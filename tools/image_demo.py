@@ -152,8 +152,9 @@ def main() -> None:
     protect(args)
     inputs = find_inputs(args.inputs)
     cfg = load_config(args.config)
-    if cfg.get('model') is None:
-        raise SystemExit(f'config {args.config} has no model')
+    for key in ('model', 'test_dataloader'):  # the latter has the transforms of images
+        if cfg.get(key) is None:
+            raise SystemExit(f'config {args.config} has no {key}')
     outputs = find_outputs(inputs, args.out_dir, not (is_detection(cfg) or is_segmentation(cfg)))
     check_folder('--out-dir', args.out_dir)
     weights = read_weights(args.checkpoint)

@@ -67,9 +67,20 @@ def parse_args() -> Namespace:
         parser.error(f'--interval must be at least 1, got {args.interval}')
     if args.wait_time is not None and not args.wait_time >= 0:
         parser.error(f'--wait-time must be at least 0, got {args.wait_time}')
+    if args.show and not opens_windows():
+        parser.error('--show needs a display, and matplotlib finds none; --show-dir writes files')
     if args.show_dir and Path(args.show_dir).exists() and not Path(args.show_dir).is_dir():
         parser.error(f'--show-dir {args.show_dir} is not a folder')
     return args
+
+
+def opens_windows() -> bool:
+    """Whether matplotlib, by which MMEngine shows images, has windows here; else it would wait."""
+    import matplotlib.pyplot as plt  # takes a while
+
+    framework = plt.figure().canvas.required_interactive_framework
+    plt.close()
+    return framework is not None
 
 
 def check_config(cfg: Config, path: str) -> None:

@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from torch import nn
 
 from mmdia.checkpoints import load_safely
 from mmdia.checkpoints.reader import TRUST
@@ -35,7 +36,13 @@ class ConfigOptions(DictAction):
             return DictAction._parse_int_float_bool(text)
         if LOST_SPACES.search(text):
             raise ValueError('spaces within the items of a list would be lost')
-        return DictAction._parse_iterable(text)
+        try:
+            return DictAction._parse_iterable(text)
+        except RecursionError as error:
+            raise ValueError(
+                'a comma in brackets that are not around the whole value; '
+                'give the entries of a dict one by one, such as model.backbone.depth=18'
+            ) from error
 
     def __call__(self, parser: ArgumentParser, namespace: Namespace, values: list, *args) -> None:
         """Parse the values of the option."""
@@ -272,7 +279,8 @@ def build_runner(cfg: Config) -> Runner:
     start_cpu_processes(cfg)
     spare_files(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    if not runner.distributed:
-        # What is synchronized among devices cannot run on a single CPU.
+    if isinstance(runner.model, nn.Module) and not runner.distributed:
+        # What is synchronized among devices cannot run on a single CPU. Other runners, such as
+        # MMEngine's FlexibleRunner, build the model later.
         runner.model = revert_sync_batchnorm(runner.model)
     return runner

@@ -5,13 +5,15 @@ import sys
 from typing import Any, Optional, Tuple
 
 CODE = ('.py', '.pyc')
+METADATA = ('.dist-info', '.egg-info')  # folders of what is installed
 
 
 class LastFileRead:
     """Context that notes the file which was opened last for reading.
 
     Errors of parsers do not name the file that they are about. The files of
-    modules, which are imported as needed, do not count.
+    modules, which are imported as needed, and those of installed packages'
+    metadata do not count.
 
     Attributes:
         path (str, optional): The file; None if there was none.
@@ -40,5 +42,8 @@ def note_open(event: str, args: Tuple[Any, ...]) -> None:
         return
     path, mode, _ = args
     reads = mode is None or not set(mode) & set('wax+')
-    if reads and isinstance(path, (str, os.PathLike)) and not str(path).endswith(CODE):
-        LastFileRead.current.path = str(path)
+    if reads and isinstance(path, (str, os.PathLike)):
+        name = str(path)
+        of_modules = name.endswith(CODE) or name in sys.path  # a zip file of modules
+        if not of_modules and not os.path.dirname(name).endswith(METADATA):
+            LastFileRead.current.path = name

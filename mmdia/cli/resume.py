@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any, Dict, List, Tuple
 
 from mmengine.config import Config
-from mmengine.hooks import CheckpointHook, EMAHook, Hook
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, EMAHook, Hook
 from mmengine.logging import print_log
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
@@ -24,9 +24,15 @@ LOOPS = {
 
 
 def is_type(cfg: dict, kind: type) -> bool:
-    """Whether a config is that of a class, which it gives or names, with or without a scope."""
-    name = kind.__name__
-    return cfg.get('type') in (kind, name, f'mmengine.{name}', f'mmdia.{name}')
+    """Whether a config is that of a class, which it gives or names, with or without a scope.
+
+    MMEngine dumps classes by their modules, such as ``'mmengine.hooks.CheckpointHook'``.
+    """
+    given = cfg.get('type')
+    if not isinstance(given, str):
+        return given is kind
+    scope, _, name = given.rpartition('.')
+    return name == kind.__name__ and scope.partition('.')[0] in ('', 'mmengine', 'mmdia')
 
 
 def make_resumable(cfg: Config) -> None:
@@ -44,6 +50,9 @@ def make_resumable(cfg: Config) -> None:
     for hook in (*cfg.default_hooks.values(), *cfg.custom_hooks):
         if hook is not None and is_type(hook, CheckpointHook):
             hook['type'] = 'mmdia.DurableCheckpointHook'
+        elif hook is not None and is_type(hook, EarlyStoppingHook):
+            # Before the last checkpoint is saved anew, behind the validation that was the best.
+            hook.setdefault('priority', 'LOW')
     loop = cfg.train_cfg
     by_epoch = EpochBasedTrainLoop if loop.get('by_epoch') else IterBasedTrainLoop
     loop.setdefault('type', by_epoch.__name__)

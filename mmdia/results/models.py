@@ -11,7 +11,7 @@ from mmengine.utils import import_modules_from_strings
 from .comparison import Difference, Sample, collect, compare, name_of
 from .complexity import Complexity, measure_complexity
 from .differences import config_options
-from .records import read_dump, read_records, read_work_dir
+from .records import NoResultError, read_dump, read_records, read_work_dir
 from .rows import Row, read_rows, row_config
 
 ALPHA = 0.05  # the significance level of Layer-wise Shared Attention, marked by *
@@ -127,22 +127,33 @@ def keep_apart(work_dirs: Sequence[Path], records: Sequence[dict]) -> None:
 def read_sources(sources: Sequence[Path]) -> List[dict]:
     """The records of folders of records, files of records, and work dirs.
 
-    Runs in work dirs have the names of their configs; see :func:`keep_apart`.
+    Runs in work dirs have the names of their configs; see :func:`keep_apart`. Work dirs without
+    a result are left out, with a warning.
 
     Args:
         sources (Sequence[Path]): Their paths.
 
     Raises:
-        ValueError: If one is none of them.
+        ValueError: If one does not exist or is damaged, or all are without a result.
     """
-    records, work_dirs, runs = [], [], []
+    records, work_dirs, runs, left_out = [], [], [], []
     for source in sources:
+        if not source.exists():
+            raise ValueError(f'{source} does not exist')
         if source.is_file() or list(source.glob('*.jsonl')):
             records += read_records(source)
-        else:
-            work_dirs.append(source)
+            continue
+        try:
             runs.append(read_work_dir(source))
-            records.append(runs[-1])
+        except NoResultError as error:
+            left_out.append(str(error))
+            continue
+        work_dirs.append(source)
+        records.append(runs[-1])
+    if left_out and not records:
+        raise ValueError('\n'.join(left_out))
+    for reason in left_out:
+        warnings.warn(f'left out: {reason}', stacklevel=2)
     keep_apart(work_dirs, runs)
     return records
 

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+import warnings
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -25,6 +26,10 @@ LOGGED = re.compile(r'^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?= - )', re.MULTILINE)
 LOG_TIME = '%Y/%m/%d %H:%M:%S'
 # What a comparison needs of a record.
 NEEDED = ('run', 'config', 'seed', 'seconds', 'best', 'last')
+
+
+class NoResultError(ValueError):
+    """A folder has no run that was validated, such as one that was stopped before."""
 
 
 def read_lines(path: Path) -> Iterator[dict]:
@@ -271,6 +276,16 @@ def name_of_run(work_dir: Path, config: Path) -> str:
     return copies[0].stem if copies else work_dir.resolve().name
 
 
+def warn_of_unfinished(work_dir: Union[str, Path], cfg: Config, last: int) -> None:
+    """Warn of a run whose last validation is not at the end that its config says."""
+    loop = cfg.get('train_cfg') or {}
+    for name, unit in (('max_epochs', 'epochs'), ('max_iters', 'iterations')):
+        if last < (loop.get(name) or 0):
+            warnings.warn(
+                f'{work_dir} was last validated after {last} of {loop[name]} {unit}', stacklevel=3
+            )
+
+
 def read_work_dir(work_dir: Union[str, Path]) -> dict:
     """A record of any run of MMEngine.
 
@@ -283,19 +298,21 @@ def read_work_dir(work_dir: Union[str, Path]) -> dict:
         it has none, the path of the work dir.
 
     Raises:
-        ValueError: If there is no training, the run was never validated, or its config is missing.
+        NoResultError: If there is no training, or the run was never validated.
+        ValueError: If its logs are damaged, or its config is missing.
     """
     starts = read_starts(work_dir)
     trained = [start for start, lines in starts.items() if training_lines(lines)]
     if not trained:
-        raise ValueError(
+        raise NoResultError(
             f'{work_dir} is no work dir: it has no training in */vis_data/scalars.json'
         )
     progress = read_progress(work_dir)
     if not progress['steps']:
-        raise ValueError(f'{work_dir} has no validation in its logs')
+        raise NoResultError(f'{work_dir} has no validation in its logs')
     config = trained[-1] / 'vis_data' / 'config.py'
     cfg = read_dump(config)
+    warn_of_unfinished(work_dir, cfg, progress['steps'][-1])
     seed = (cfg.get('randomness') or {}).get('seed')
     seed = str(Path(work_dir).resolve()) if seed is None else seed  # once, by any path
     run = name_of_run(Path(work_dir), config)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Dict, Mapping
 
 from mmengine.config import Config
+from mmengine.utils import get_object_from_string
 
 # Where the package keeps its configs, installed or not.
 CONFIGS = Path(__file__).parents[1] / '.mim' / 'configs'
@@ -29,6 +30,8 @@ def library_of(cfg: Config) -> str:
     it needs none, and the class of the model does.
     """
     kind = part_of(cfg, 'model').get('type')
+    if isinstance(kind, str) and '.' in kind:
+        kind = get_object_from_string(kind)  # how MMEngine dumps a class
     if isinstance(kind, type):
         packages = [base.__module__.partition('.')[0] for base in kind.__mro__]
         return next((name for name in packages if name in LIBRARIES), 'mmpretrain')

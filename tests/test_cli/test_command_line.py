@@ -10,7 +10,12 @@ import pytest
 from mmengine.config import Config
 
 from mmdia.cli.analysis import add_out_argument
-from mmdia.cli.command_line import add_common_arguments, read_config, spare_files
+from mmdia.cli.command_line import (
+    add_common_arguments,
+    build_runner,
+    read_config,
+    spare_files,
+)
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
@@ -143,6 +148,22 @@ def test_spaces_that_would_be_lost(read, given, capsys):
     with pytest.raises(SystemExit, match='2'):
         read('--cfg-options', f'a={given}')
     assert f'got a={given}: spaces within the items of a list' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'given', ("dict(type='mmdia.RLA', ratio=4)", 'f(x,y)', 'a[1,2]', '(1),(2)')
+)
+def test_commas_that_cannot_be_read(read, given, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        read('--cfg-options', f'a={given}')
+    assert f'got a={given}: a comma in brackets' in capsys.readouterr().err
+
+
+def test_runner_that_builds_its_model_later(tmp_path):
+    model = dict(type='mmdia.ResNet', depth=18)
+    entries = dict(runner_type='FlexibleRunner', work_dir=str(tmp_path), env_cfg={})
+    cfg = Config(dict(entries, model=model))
+    assert build_runner(cfg).model == model
 
 
 @pytest.mark.parametrize('option', ('default_scope.depth=1', 'train_dataloader.batch_size.a=1'))

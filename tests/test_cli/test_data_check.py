@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from importlib import metadata
 from itertools import count
 from pathlib import Path
 
@@ -701,6 +702,7 @@ def test_the_last_file_read(tmp_path):
         (tmp_path / 'b.txt').write_text('b')
         assert read.path is None  # written
         (tmp_path / 'a.txt').read_text()
+        metadata.entry_points()  # reads metadata of packages, as MMEngine's registries do
         assert read.path == str(tmp_path / 'a.txt')
         with pytest.raises(FileNotFoundError):
             (tmp_path / 'c.txt').read_text()

@@ -19,6 +19,10 @@ class OwnDetector(RetinaNet):
         (dict(model=dict(type=RetinaNet), default_scope=None), 'mmdet'),
         (dict(model=dict(type=OwnDetector)), 'mmdet'),
         (dict(model=dict(type=ImageClassifier)), 'mmpretrain'),
+        # as MMEngine dumps classes
+        (dict(model=dict(type='mmdet.models.RetinaNet'), default_scope=None), 'mmdet'),
+        (dict(model=dict(type=f'{__name__}.OwnDetector')), 'mmdet'),
+        (dict(model=dict(type='mmpretrain.models.ImageClassifier')), 'mmpretrain'),
         (dict(model=dict(type='RetinaNet'), default_scope='mmdet'), 'mmdet'),
         (dict(model=dict(type='ImageClassifier'), default_scope='mmpretrain'), 'mmpretrain'),
         (dict(model=dict(type='mmdet.RetinaNet'), default_scope='mmrotate'), 'mmrotate'),

@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.optim import ConstantLR, OptimWrapper, OptimWrapperDict
+from mmengine.runner import EpochBasedTrainLoop
 
 from mmdia.cli.command_line import add_config_options
 from mmdia.cli.resume import make_resumable, options, resume_or_stop
@@ -44,6 +45,7 @@ def test_dumped_configs_stay_as_they_are():
     (
         dict(type='CheckpointHook', interval=2),
         dict(type='mmengine.CheckpointHook', interval=2),
+        dict(type='mmengine.hooks.CheckpointHook', interval=2),
         dict(type=CheckpointHook, interval=2),
     ),
 )
@@ -62,6 +64,21 @@ def test_checkpoint_hooks_of_others_are_left_alone():
     cfg = config()
     make_resumable(cfg)  # MMEngine saves by default
     assert cfg.default_hooks.checkpoint == dict(type='mmdia.DurableCheckpointHook', interval=1)
+
+
+def test_early_stopping_comes_before_checkpoints():
+    hook = dict(type='EarlyStoppingHook', monitor='loss')
+    cfg = config(default_hooks=dict(stop=dict(hook)), custom_hooks=[dict(hook, priority=1)])
+    make_resumable(cfg)
+    assert (cfg.default_hooks.stop.priority, cfg.custom_hooks[0].priority) == ('LOW', 1)
+
+
+@pytest.mark.parametrize('kind', (EpochBasedTrainLoop, 'mmengine.runner.EpochBasedTrainLoop'))
+def test_loops_may_be_classes(kind):
+    cfg = config(train_cfg=dict(type=kind, max_epochs=2))
+    make_resumable(cfg)
+    assert cfg.train_cfg.type == 'mmdia.ResumableTrainLoop'
+    assert not cfg.train_dataloader.persistent_workers
 
 
 def resume(content, path, *hooks):

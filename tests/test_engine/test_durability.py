@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.hooks import EarlyStoppingHook
 
 from mmdia.cli.work_dir import is_intact, latest_checkpoint
 from mmdia.engine import DurableCheckpointHook
@@ -115,6 +116,24 @@ def test_number_of_checkpoints(keep, tmp_path):
     kept = [f'epoch_{epoch}.pth' for epoch in range(4 - keep, 4)]
     assert training.files() == ['best_accuracy_epoch_2.pth', *kept]
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_3.pth')
+
+
+@pytest.mark.parametrize('by_epoch', (True, False), ids=('epochs', 'iterations'))
+@pytest.mark.parametrize('iteration', (2, 5, 7, None))
+def test_early_stopping_counts_on(by_epoch, iteration, tmp_path):
+    """The second of three validations is the best."""
+    training = ToyTraining(tmp_path, by_epoch)
+    training.hooks = [dict(type='EarlyStoppingHook', monitor='accuracy', priority='LOW')]
+    training.interrupt_at(iteration)
+    if iteration:
+        with pytest.raises(SystemExit):
+            training.run()
+    else:  # from the checkpoint behind the second
+        training.run()
+        (tmp_path / ('epoch_3.pth' if by_epoch else 'iter_9.pth')).unlink()
+    training.run()
+    (hook,) = [hook for hook in training.runner.hooks if isinstance(hook, EarlyStoppingHook)]
+    assert (hook.best_score, hook.wait_count) == (2.0, 1)
 
 
 def test_second_interruption_keeps_the_first(tmp_path, kill_at):

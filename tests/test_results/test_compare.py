@@ -215,8 +215,24 @@ def test_runs_without_the_metric_are_named(tool, results, monkeypatch, capsys):
 def test_what_cannot_be_compared(tool, results, tmp_path):
     with pytest.raises(SystemExit, match=r"no record of --runs 'no\*' has --metric 'accuracy'"):
         tool(results, '--runs', 'no*')
-    with pytest.raises(SystemExit, match='is no work dir'):
-        tool(tmp_path / 'nothing')
+    with pytest.raises(SystemExit, match='nothing does not exist'):
+        tool(results, tmp_path / 'nothing')
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(SystemExit, match='empty is no work dir'):
+        tool(tmp_path / 'empty')
+
+
+def test_work_dirs_without_a_result_are_left_out(tool, tmp_path):
+    run = write_run(tmp_path / 'run', CONFIG.format(seed=0, depth=8), 50.0)
+    stopped = write_run(tmp_path / 'stopped', CONFIG.format(seed=1, depth=8), 50.0)
+    scalars = stopped / '20260101_000000' / 'vis_data' / 'scalars.json'
+    scalars.write_text(scalars.read_text().splitlines()[0])
+    (tmp_path / 'empty').mkdir()
+    with pytest.warns(UserWarning, match='left out: ') as caught:
+        (line,) = tool(stopped, run, tmp_path / 'empty', '--image-size', '8')[2:]
+    assert cells(line)[0] == 'net' and '50.00' in cells(line)
+    messages = ' '.join(str(warning.message) for warning in caught)
+    assert f'{stopped} has no validation' in messages and 'empty is no work dir' in messages
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import time
+import warnings
 from datetime import datetime, timedelta
 
 import pytest
@@ -224,6 +225,24 @@ def test_what_is_no_work_dir(tmp_path):
         ValueError, match=r'110000/vis_data/config\.py cannot be read: .*No such file'
     ):
         read_work_dir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('lines', 'loop', 'said'),
+    (
+        (SIX_EPOCHS, 'max_epochs=8', 'after 6 of 8 epochs'),
+        (ITERATIONS, 'max_iters=250', 'after 200 of 250 iterations'),
+        (SIX_EPOCHS, 'max_epochs=6', None),
+        (ITERATIONS, 'max_iters=200', None),
+    ),
+)
+def test_runs_that_did_not_end(tmp_path, lines, loop, said):
+    write_start(tmp_path, '20260101_100000', lines, 1, f'train_cfg = dict({loop})')
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        read_work_dir(tmp_path)
+    expected = [f'{tmp_path} was last validated {said}'] if said else []
+    assert [str(warning.message) for warning in caught] == expected
 
 
 REST = dict(config='', seed=0, seconds=1.0, best={}, last={})

@@ -1,5 +1,6 @@
 """Draw training loss and metrics of several runs, from their work dirs."""
 
+import warnings
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Optional, Sequence
@@ -31,14 +32,22 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Draw."""
     args = parse_args(argv)
-    runs = {}
+    runs, left_out = {}, []
     for label, folder in zip(args.labels, args.work_dirs):
+        if not folder.exists():
+            raise SystemExit(f'{folder} does not exist')
         try:
-            runs[label] = read_progress(folder)
+            progress = read_progress(folder)
         except (OSError, ValueError) as error:
             raise SystemExit(str(error)) from error
-        if not runs[label]['steps']:
-            raise SystemExit(f'{folder} has no validation in its logs')
+        if progress['steps']:
+            runs[label] = progress
+        else:
+            left_out.append(f'{folder} has no validation in its logs')
+    if not runs:
+        raise SystemExit('\n'.join(left_out))
+    for reason in left_out:
+        warnings.warn(f'left out: {reason}', stacklevel=1)
     known = list(dict.fromkeys(name for run in runs.values() for name in run['metrics']))
     metrics = args.metrics or known
     if not set(metrics) <= set(known):

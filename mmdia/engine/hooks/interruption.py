@@ -11,7 +11,7 @@ from typing import Any, List, Optional
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_rank, get_world_size, is_main_process
-from mmengine.hooks import Hook
+from mmengine.hooks import EarlyStoppingHook, Hook
 from mmengine.optim import BaseOptimWrapper
 from mmengine.runner import Runner
 from torch.distributed import new_group
@@ -39,6 +39,11 @@ def resume_words(words: List[str]) -> List[str]:
             kept.append(word)
         value_follows = is_option and '=' not in word
     return [*kept, '--resume', *words[end:]]
+
+
+def early_stopping_hooks(runner: Runner) -> List[EarlyStoppingHook]:
+    """The hooks that end a run when it gets no better, which MMEngine does not save."""
+    return [hook for hook in runner.hooks if isinstance(hook, EarlyStoppingHook)]
 
 
 def how_to_resume(launcher: str) -> str:
@@ -145,7 +150,9 @@ class InterruptionHook(Hook):
         raise SystemExit(128 + self._signal)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the position within the run."""
+        """Add the position within the run, and what decides when it ends."""
+        stopping = early_stopping_hooks(runner)
+        checkpoint['early_stopping'] = [(hook.best_score, hook.wait_count) for hook in stopping]
         if self._position is not None:
             checkpoint['position'] = self._position
         # Whether it comes after the validation of its epoch, or iteration.
@@ -159,6 +166,9 @@ class InterruptionHook(Hook):
         """Continue in the middle of an epoch, or behind it."""
         if not runner._resume:
             return
+        stopping = checkpoint.get('early_stopping', ())
+        for hook, state in zip(early_stopping_hooks(runner), stopping):
+            hook.best_score, hook.wait_count = state
         # MMEngine would run it, to compare numbers of GPUs.
         checkpoint.get('meta', {}).pop('config', None)
         position, loop = checkpoint.get('position'), runner.train_loop
