@@ -122,7 +122,7 @@ def test_resumed_run_ends_as_an_uninterrupted_one(
 def test_config_in_a_checkpoint_does_not_run():
     checkpoint = dict(meta=dict(config='raise ValueError', epoch=1))
     InterruptionHook().after_load_checkpoint(
-        SimpleNamespace(_resume=True, train_loop=None), checkpoint
+        SimpleNamespace(_resume=True, train_loop=None, hooks=[]), checkpoint
     )
     assert checkpoint == dict(meta=dict(epoch=1))
 
