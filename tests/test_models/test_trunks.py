@@ -234,13 +234,20 @@ def test_deep_stem_without_norms_has_no_biases():
     assert not any(name.startswith('stem.') and 'bias' in name for name in model.state_dict())
 
 
-def test_dropout_stands_before_the_last_convolution():
-    block = WideResNet(16, 2, drop_rate=1 - 1e-6).layer2[0].train()
+@pytest.mark.parametrize(
+    ('cls', 'args'),
+    ((ResNet, (18,)), (ResNet, (50,)), (WideResNet, (16, 2)), (PreResNet, (164,))),
+)
+def test_dropout_stands_before_the_last_convolution(cls, args):
+    block = cls(*args, drop_rate=1 - 1e-6).layer2[0].train()
     inputs = []
-    block.conv1.register_forward_hook(lambda module, args, out: inputs.append(args[0]))
-    block.conv2.register_forward_hook(lambda module, args, out: inputs.append(args[0]))
-    block(torch.randn(2, 32, 8, 8))
-    assert inputs[0].any() and not inputs[1].any()
+    for i in range(block.num_convs):
+        getattr(block, f'conv{i + 1}').register_forward_hook(
+            lambda module, args, out: inputs.append(args[0])
+        )
+    block(torch.randn(2, block.in_channels, 8, 8))
+    *before, last = inputs
+    assert all(x.any() for x in before) and not last.any()
 
 
 @pytest.mark.parametrize('depth', (20, 164, 407))

@@ -84,7 +84,16 @@ def test_checkpointing_from_outside(interaction, trunk):
 @each_network
 def test_buffers_that_are_written_between_calls(interaction, trunk):
     """As before every call by DistributedDataParallel, where norms do not forbid it."""
-    model = network(interaction, trunk).train()
+    check_written_buffers(network(interaction, trunk).train())
+
+
+def test_buffers_that_are_written_between_calls_where_the_sum_is_gated():
+    model = network('mmdia.RLA', 'ResNet-18').train()
+    model.interaction.position = 'sum'
+    check_written_buffers(model)
+
+
+def check_written_buffers(model):
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.BatchNorm2d):
