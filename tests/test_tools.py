@@ -271,7 +271,7 @@ def test_windows_need_a_display(test_py, capsys, monkeypatch):
     """Without one, MMEngine would wait for a key for ever."""
     plt.switch_backend('agg')
     with pytest.raises(SystemExit, match='2'):
-        test_py('--show')
+        test_py('--show', checkpoint='none.pth')
     assert '--show needs a display' in capsys.readouterr().err
     monkeypatch.setattr(FigureCanvasAgg, 'required_interactive_framework', 'tk')
     with pytest.raises(SystemExit, match=r'none\.pth'):
