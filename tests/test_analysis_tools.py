@@ -230,6 +230,18 @@ def test_options_that_cannot_be_used(options, message, tmp_path, monkeypatch, ca
     assert message in capsys.readouterr().err
 
 
+def test_pictures_that_cannot_be_written(tmp_path):
+    """They are refused before anything is computed, and missing folders are made."""
+    (tmp_path / 'file').touch()
+    (tmp_path / 'folder.png').mkdir()
+    parse_args = runpy.run_path(str(TOOLS / 'attention.py'))['parse_args']
+    for out in (tmp_path / 'file' / 'a.png', tmp_path / 'folder.png'):
+        with pytest.raises(SystemExit, match=f'--out {out} cannot be written: '):
+            parse_args(['curve', 'DIA.py', 'none', '--out', str(out)])
+    parse_args(['curve', 'DIA.py', 'none', '--out', str(tmp_path / 'new' / 'deep' / 'a.png')])
+    assert not list((tmp_path / 'new' / 'deep').iterdir())
+
+
 def test_without_the_extra(run, image, monkeypatch):
     monkeypatch.setitem(sys.modules, 'sklearn.ensemble', None)
     with pytest.raises(SystemExit, match='pip install scikit-learn'):

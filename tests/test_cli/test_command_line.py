@@ -16,6 +16,7 @@ from mmdia.cli.command_line import (
     read_config,
     spare_files,
 )
+from mmdia.cli.outputs import check_folder
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
@@ -157,6 +158,14 @@ def test_commas_that_cannot_be_read(read, given, capsys):
     with pytest.raises(SystemExit, match='2'):
         read('--cfg-options', f'a={given}')
     assert f'got a={given}: a comma in brackets' in capsys.readouterr().err
+
+
+def test_folders_that_are_written_to(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(SystemExit, match=r'work dir .*file/run cannot be written: '):
+        check_folder('work dir', tmp_path / 'file' / 'run')
+    check_folder('work dir', tmp_path / 'new' / 'run')
+    assert not list((tmp_path / 'new' / 'run').iterdir())
 
 
 def test_runner_that_builds_its_model_later(tmp_path):

@@ -42,7 +42,7 @@ def resume_words(words: List[str]) -> List[str]:
 
 
 def early_stopping_hooks(runner: Runner) -> List[EarlyStoppingHook]:
-    """The hooks that end a run when it gets no better, which MMEngine does not save."""
+    """The hooks that end a run when it gets no better; MMEngine does not save their state."""
     return [hook for hook in runner.hooks if isinstance(hook, EarlyStoppingHook)]
 
 
