@@ -42,10 +42,8 @@ class ResidualNetwork(ResidualBackbone):
             stage. Defaults to 1, then 2.
         dilations (Sequence[int | Sequence[int]], optional): Dilation of each
             stage, or of each of its blocks. Defaults to 1.
-        out_indices (Sequence[int], optional): Stages whose outputs are
-            returned, each once, in the order of the stages. Defaults to what
-            the ResNet of the library does in whose scope the model is built:
-            all in MMDetection, MMRotate and MMSegmentation, else the last one.
+        out_indices (Sequence[int], optional): See
+            :class:`~mmdia.models.ResidualBackbone`.
         style (str): ``'pytorch'`` or ``'caffe'``: whether bottlenecks have
             their stride in the 3x3 or in the first 1x1 convolution.
             Defaults to ``'pytorch'``.
@@ -73,21 +71,14 @@ class ResidualNetwork(ResidualBackbone):
         normalize_projections (bool): Whether projections in shortcuts have
             norms. Without these and ``normalize`` there are none.
             Defaults to True.
-        frozen_stages (int): Number of stages, with the stem, whose trunk is
-            frozen and in evaluation mode; 0 freezes the stem alone, -1
-            nothing. Interactions are frozen with their stage, and one for the
-            whole network with the last stage, but only where ``init_cfg`` of
-            this backbone loaded weights for them. Defaults to -1.
+        frozen_stages (int): See :class:`~mmdia.models.ResidualBackbone`.
+            Defaults to -1.
         conv_cfg (dict, optional): Config of convolutions. Defaults to None.
         norm_cfg (dict): Config of norms.
             Defaults to ``dict(type='BN', requires_grad=True)``.
         act_cfg (dict): Config of activations.
             Defaults to ``dict(type='ReLU', inplace=True)``.
-        norm_eval (bool, optional): Whether batch norms use their running
-            statistics in training too; those of interactions only where
-            ``init_cfg`` loaded weights for them. Defaults to what the ResNet of
-            the library does in whose scope the model is built: True in
-            MMDetection and MMRotate, else False.
+        norm_eval (bool, optional): See :class:`~mmdia.models.ResidualBackbone`.
         with_cp (bool): Whether to save memory by computing the branches of
             blocks again in the backward pass. Defaults to False.
         zero_init_residual (bool): Whether the last norm of every branch starts
@@ -103,8 +94,8 @@ class ResidualNetwork(ResidualBackbone):
             Defaults to none.
         plugins (Sequence[dict], optional): Further layers in the branches of
             bottlenecks; see :func:`~.plugins.check_plugins`. Defaults to None.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults
-            to Kaiming-normal (fan out) convolutions and norms of weight 1.
+        init_cfg (dict | list[dict], optional): See
+            :class:`~mmdia.models.ResidualBackbone`.
 
     Raises:
         TypeError: If an argument is of a wrong type.
