@@ -11,8 +11,6 @@ from mmdia.utils import check_bool, check_choice
 from ..utils import record, reduce_channels
 from .base import Attention, zero_parameters
 
-MODES = ('embedded_gaussian', 'gaussian', 'dot_product', 'concatenation')
-
 
 def recorded(weights: Tensor) -> Tensor:
     """Show weights of pairs of positions, and return them."""
@@ -106,7 +104,8 @@ class NonLocal(Attention):
         **kwargs,
     ) -> None:
         super().__init__(in_channels, num_blocks, **kwargs)
-        check_choice('mode', mode, MODES)
+        modes = ('embedded_gaussian', 'gaussian', 'dot_product', 'concatenation')
+        check_choice('mode', mode, modes)
         check_bool('use_scale', use_scale)
         check_bool('sub_sample', sub_sample)
         reduce_channels(in_channels, ratio)

@@ -87,11 +87,9 @@ class DLALight(MRLALight):
         check_bool('excite', excite)
         self.gate = gate
         self.cell = build_dynamic_cell(channels, ratio, cell, gate)
-        self.excite = (
-            nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
-            if excite
-            else None
-        )
+        self.excite = None
+        if excite:
+            self.excite = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
 
     def attend(
         self, x: Tensor, value: Tensor, identity: Tensor, state: Optional[Tuple], index: int
