@@ -247,7 +247,7 @@ class ResidualNetwork(ResidualBackbone):
 
     @property
     def norm1(self) -> nn.Module:
-        """The norm of the stem, whatever its kind; a deep stem has several, and this not."""
+        """The norm of the stem, whatever its kind; not of a deep stem, which has several."""
         for name in self.stem_names:
             if name not in ('conv1', 'stem', 'act', 'maxpool'):
                 return getattr(self, name)

@@ -194,12 +194,10 @@ class DLABase(MRLABase):
         else:
             new = pooled.to(key.dtype)[None, None]
         gain = torch.ones_like(key)[None]
-        if memory is None:
-            state = self.cell(pooled)
-            record_state(state)
-            return RenewedMemory((value,), key[None], gain, new, state)
-        state = self.cell(pooled, memory.state)
+        state = self.cell(pooled, None if memory is None else memory.state)
         record_state(state)
+        if memory is None:
+            return RenewedMemory((value,), key[None], gain, new, state)
         gates = renewing_gate(self.cell, memory.vectors, state, self.gate)
         of_values = gates[:, -1]
         record('renewal', of_values, dim=1)
