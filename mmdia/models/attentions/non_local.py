@@ -9,7 +9,7 @@ from mmdia.registry import MODELS
 from mmdia.utils import check_bool, check_choice
 
 from ..utils import record, reduce_channels
-from .base import Attention, zero_parameters
+from .base import Attention
 
 
 def recorded(weights: Tensor) -> Tensor:
@@ -129,5 +129,5 @@ class NonLocal(Attention):
         return self.block(x).to(x.dtype)
 
     def zero_gate(self) -> float:
-        zero_parameters(self.block.conv_out)
+        constant_init(self.block.conv_out.conv, 0)
         return 1.0  # what is added is zero

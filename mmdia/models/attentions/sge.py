@@ -1,6 +1,7 @@
 """Spatial group-wise enhancement."""
 
 import torch
+from mmengine.model import constant_init
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
@@ -73,6 +74,5 @@ class SGE(Attention):
         return (x.unflatten(1, (self.groups, -1)) * gate[:, :, None]).flatten(1, 2)
 
     def zero_gate(self) -> float:
-        nn.init.zeros_(self.weight)
-        nn.init.zeros_(self.bias)
+        constant_init(self, 0)
         return 0.5

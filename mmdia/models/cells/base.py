@@ -3,7 +3,7 @@
 from typing import Optional, Tuple, Union
 
 import torch
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, constant_init
 from torch import Tensor, nn
 
 from mmdia.utils import check_init_cfg, check_int
@@ -125,9 +125,8 @@ class RecurrentCell(BaseModule):
         """Zero the last layers of all gates, and return what h is from then on."""
         for projection in self.children():
             linear = [m for m in projection.modules() if isinstance(m, nn.Linear)]
-            for last in linear[-1:]:
-                nn.init.zeros_(last.weight)
-                nn.init.zeros_(last.bias)
+            if linear:
+                constant_init(linear[-1], 0)
         zero = torch.zeros((), device='cpu')  # also where weights are on no device yet
         hidden, _ = self.step((zero,) * self.num_gates, zero)
         return hidden.item()

@@ -5,13 +5,13 @@ from typing import Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import ModuleList
+from mmengine.model import ModuleList, constant_init
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 from mmdia.utils import check_choice, check_int
 
-from ..attentions import build_attention, zero_parameters
+from ..attentions import build_attention
 from ..cells import LSTMCell, State, record_state
 from ..utils import (
     BottleneckMLP,
@@ -201,7 +201,7 @@ class RLA(GatedInteraction):
 
     def zero_gate(self) -> float:
         for head in self.heads:
-            zero_parameters(head[-1])
+            constant_init(head[-1], 0)
         gate = 0.5  # sigmoid(0)
         if self.attentions is not None:
             (rest,) = {attention.zero_gate() for attention in self.attentions}
