@@ -180,15 +180,17 @@ class ResidualNetwork(ResidualBackbone):
             self.add_module(name, module)
         self.stride = prod(self.strides) * (1 if small_stem else 4)
         blocks = self._make_blocks(
-            stage_blocks,
             [stem_channels, *channels],
-            [floor(width * base_width / base_channels) * groups for width in widths],
             block_dilations(dilations, stage_blocks),
             drop_path_rate,
             project_first,
             [
-                dict(dcn=dcn if deformable else None, plugins=plugins_of_stage(plugins, i))
-                for i, deformable in enumerate(stage_with_dcn)
+                dict(
+                    mid_channels=floor(widths[i] * base_width / base_channels) * groups,
+                    dcn=dcn if stage_with_dcn[i] else None,
+                    plugins=plugins_of_stage(plugins, i),
+                )
+                for i in range(num_stages)
             ],
             groups=groups,
             style=style,
@@ -215,9 +217,7 @@ class ResidualNetwork(ResidualBackbone):
 
     def _make_blocks(
         self,
-        stage_blocks: Sequence[int],
         channels: Sequence[int],
-        mid_channels: Sequence[int],
         dilations: Sequence[Sequence[int]],
         drop_path_rate: float,
         project_first: bool,
@@ -225,7 +225,7 @@ class ResidualNetwork(ResidualBackbone):
         **kwargs,
     ) -> List[List[ResidualBlock]]:
         """Build the blocks of all stages; ``channels`` begins with the stem's."""
-        last = max(sum(stage_blocks) - 1, 1)
+        last = max(sum(map(len, dilations)) - 1, 1)
         rates = (drop_path_rate * i / last for i in count())
         return [
             [
@@ -233,16 +233,15 @@ class ResidualNetwork(ResidualBackbone):
                     channels[i] if j == 0 else channels[i + 1],
                     channels[i + 1],
                     stride=self.strides[i] if j == 0 else 1,
-                    dilation=dilations[i][j],
-                    mid_channels=mid_channels[i],
+                    dilation=dilation,
                     project=project_first and j == 0,
                     drop_path_rate=next(rates),
                     **stage_kwargs[i],
                     **kwargs,
                 )
-                for j in range(num_blocks)
+                for j, dilation in enumerate(dilations[i])
             ]
-            for i, num_blocks in enumerate(stage_blocks)
+            for i in range(len(dilations))
         ]
 
     @property

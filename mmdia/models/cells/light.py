@@ -32,7 +32,7 @@ class Enhancement(nn.Module):
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scale and shift vectors of shape (N, channels)."""
+        """Scale and shift vectors of shape (..., channels)."""
         return torch.addcmul(self.bias, self.weight, x)
 
 
