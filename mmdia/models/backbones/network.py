@@ -1,7 +1,7 @@
 """Residual networks of any blocks, joined by a layer interaction."""
 
 from itertools import count
-from math import floor, prod
+from math import prod
 from typing import List, Optional, Sequence, Type, Union
 
 from torch import nn
@@ -186,7 +186,7 @@ class ResidualNetwork(ResidualBackbone):
             project_first,
             [
                 dict(
-                    mid_channels=floor(widths[i] * base_width / base_channels) * groups,
+                    mid_channels=widths[i] * base_width // base_channels * groups,
                     dcn=dcn if stage_with_dcn[i] else None,
                     plugins=plugins_of_stage(plugins, i),
                 )

@@ -19,8 +19,8 @@ class DIACell(BottleneckCell):
 
     ``c = sigmoid(f) * c + sigmoid(i) * tanh(g)``,
     ``h = sigmoid(o) * sigmoid(c)``, with (i, f, g, o) the sum of a bottleneck
-    of the input and one of h. Both halves differ from the standard LSTM: it
-    projects linearly and ends in tanh.
+    of the input and one of h. The standard LSTM projects linearly and ends in
+    tanh.
 
     Source: Huang et al., `DIANet: Dense-and-Implicit Attention Network
     <https://arxiv.org/abs/1905.10671>`_, section "Modified LSTM Module".
