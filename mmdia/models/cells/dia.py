@@ -28,9 +28,8 @@ class DIACell(BottleneckCell):
     gates share: about 5 N^2 / r parameters for either (appendix C).
 
     Args:
-        in_channels (int): Length of the input vector.
-        hidden_channels (int, optional): Length of the hidden vector and of
-            the memory. Defaults to ``in_channels``.
+        in_channels (int): See :class:`RecurrentCell`.
+        hidden_channels (int, optional): See :class:`RecurrentCell`.
         ratio (int, optional): Reduction ratio r; None for linear layers
             without a bottleneck. Defaults to 20.
         activation (str): What is applied to the memory for the output:
