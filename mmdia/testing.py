@@ -117,8 +117,8 @@ def expect_close(ours: Any, expected: Any, message: str, rtol: float, atol: floa
 @torch.no_grad()
 def check_shapes(networks: SmallNetworks) -> None:
     """Outputs have the shapes of the plain network's, at any size of images."""
+    model = networks.build(**ALL_LEVELS).eval()
     for size in ((32, 32), (65, 97), (225, 64)):
-        model = networks.build(**ALL_LEVELS).eval()
         for i, level in enumerate(model(images(1, size))):
             channels = networks.base_channels * model.block.expansion * 2**i
             if i == 3:

@@ -40,24 +40,6 @@ def stages_of(module: nn.Module) -> Stages:
     }
 
 
-def check_stages(backbone: nn.Module) -> None:
-    """Check that no stage of a ResNet is hidden in another module.
-
-    Args:
-        backbone (nn.Module): The ResNet.
-
-    Raises:
-        ValueError: If one is.
-    """
-    found = stages_of(backbone)
-    for name, child in backbone.named_children():
-        if re.fullmatch(r'layer\d+', name) and name not in found and list(child.children()):
-            raise ValueError(
-                f'{name} must be a sequence of blocks, got a {type(child).__name__}: attach the '
-                'interaction first, and compile or wrap stages afterwards'
-            )
-
-
 def find_backbone(model: nn.Module) -> nn.Module:
     """The one ResNet of another library that a model is or has.
 
@@ -97,15 +79,23 @@ def find_backbone(model: nn.Module) -> nn.Module:
 
 
 def check_backbone(backbone: nn.Module, scope: str) -> None:
-    """Check that the way in which a ResNet calls its stages leaves room for an interaction.
+    """Check that a ResNet can have an interaction in all its stages.
 
     Args:
         backbone (nn.Module): The ResNet.
         scope (str): Scope of the interaction.
 
     Raises:
-        ValueError: If it does not.
+        ValueError: If a stage is hidden in another module, or the way in which the ResNet
+            calls its stages leaves no room.
     """
+    found = stages_of(backbone)
+    for name, child in backbone.named_children():
+        if re.fullmatch(r'layer\d+', name) and name not in found and list(child.children()):
+            raise ValueError(
+                f'{name} must be a sequence of blocks, got a {type(child).__name__}: attach the '
+                'interaction first, and compile or wrap stages afterwards'
+            )
     if getattr(backbone, 'grad_checkpointing', False):
         raise ValueError(
             'model must not run its blocks in checkpoints of its own: '
@@ -274,9 +264,8 @@ def attach(
     check_bool('with_cp', with_cp)
     scope = interaction_class(interaction).scope
     backbone = find_backbone(model)
-    originals = stages_of(backbone)
-    check_stages(backbone)
     check_backbone(backbone, scope)
+    originals = stages_of(backbone)
     if stages is not None:
         check_bools('stages', stages, len(originals))
         if scope == 'network':

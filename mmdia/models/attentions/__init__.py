@@ -1,4 +1,4 @@
-from .base import Attention, ChannelAttention, zero_parameters
+from .base import Attention, ChannelAttention
 from .build import build_attention, list_attentions
 from .cbam import CBAM
 from .eca import ECA
@@ -26,5 +26,4 @@ __all__ = [
     'NonLocal',
     'build_attention',
     'list_attentions',
-    'zero_parameters',
 ]

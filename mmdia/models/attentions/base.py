@@ -3,7 +3,7 @@
 from typing import Optional, Union
 
 from mmengine.model import BaseModule
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmdia.utils import check_init_cfg, check_int, check_layer_cfg
 
@@ -103,9 +103,3 @@ class ChannelAttention(Attention):
             gate = self.gate(x, index)
         record('gate', gate)
         return scale_channels(x, gate)
-
-
-def zero_parameters(module: nn.Module) -> None:
-    """Zero all parameters of a module."""
-    for parameter in module.parameters():
-        nn.init.zeros_(parameter)

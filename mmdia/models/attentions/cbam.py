@@ -3,6 +3,7 @@
 from typing import Optional, Union
 
 import torch
+from mmengine.model import constant_init
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
@@ -18,7 +19,7 @@ from ..utils import (
     scale_channels,
     single_or_double,
 )
-from .base import Attention, zero_parameters
+from .base import Attention
 
 
 @MODELS.register_module()
@@ -90,6 +91,6 @@ class CBAM(Attention):
             return x * gate.to(x.dtype)
 
     def zero_gate(self) -> float:
-        zero_parameters(self.mlp[-1])
-        zero_parameters(self.conv)
+        constant_init(self.mlp[-1], 0)
+        constant_init(self.conv, 0)
         return 0.25  # sigmoid(0) * sigmoid(0)

@@ -3,12 +3,13 @@
 from typing import Optional
 
 import torch
+from mmengine.model import constant_init
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 
 from ..utils import channel_kernel_size, check_kernel_size, global_avg_pool
-from .base import ChannelAttention, zero_parameters
+from .base import ChannelAttention
 
 
 @MODELS.register_module()
@@ -52,5 +53,5 @@ class ECA(ChannelAttention):
         return torch.sigmoid(self.conv(pooled[:, None])[:, 0])
 
     def zero_gate(self) -> float:
-        zero_parameters(self.conv)
+        constant_init(self.conv, 0)
         return 0.5

@@ -4,13 +4,14 @@ from typing import Optional, Sequence, Union
 
 import torch
 from mmcv.cnn import ContextBlock
+from mmengine.model import constant_init
 from torch import Tensor
 
 from mmdia.registry import MODELS
 from mmdia.utils import check_choice, check_choices
 
 from ..utils import record, reduce_channels
-from .base import Attention, zero_parameters
+from .base import Attention
 
 
 class RecordedContextBlock(ContextBlock):
@@ -99,5 +100,5 @@ class GC(Attention):
     def zero_gate(self) -> float:
         for convs in (self.block.channel_add_conv, self.block.channel_mul_conv):
             if convs is not None:
-                zero_parameters(convs[-1])
+                constant_init(convs[-1], 0)
         return 1.0 if self.block.channel_mul_conv is None else 0.5

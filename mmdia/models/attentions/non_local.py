@@ -9,9 +9,7 @@ from mmdia.registry import MODELS
 from mmdia.utils import check_bool, check_choice
 
 from ..utils import record, reduce_channels
-from .base import Attention, zero_parameters
-
-MODES = ('embedded_gaussian', 'gaussian', 'dot_product', 'concatenation')
+from .base import Attention
 
 
 def recorded(weights: Tensor) -> Tensor:
@@ -106,7 +104,8 @@ class NonLocal(Attention):
         **kwargs,
     ) -> None:
         super().__init__(in_channels, num_blocks, **kwargs)
-        check_choice('mode', mode, MODES)
+        modes = ('embedded_gaussian', 'gaussian', 'dot_product', 'concatenation')
+        check_choice('mode', mode, modes)
         check_bool('use_scale', use_scale)
         check_bool('sub_sample', sub_sample)
         reduce_channels(in_channels, ratio)
@@ -130,5 +129,5 @@ class NonLocal(Attention):
         return self.block(x).to(x.dtype)
 
     def zero_gate(self) -> float:
-        zero_parameters(self.block.conv_out)
+        constant_init(self.block.conv_out.conv, 0)
         return 1.0  # what is added is zero

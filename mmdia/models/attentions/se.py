@@ -1,13 +1,14 @@
 """Squeeze-and-excitation."""
 
 import torch
+from mmengine.model import constant_init
 from torch import Tensor
 
 from mmdia.registry import MODELS
 from mmdia.utils import check_bool
 
 from ..utils import BottleneckMLP, global_avg_pool, reduce_channels
-from .base import ChannelAttention, zero_parameters
+from .base import ChannelAttention
 
 
 @MODELS.register_module()
@@ -44,5 +45,5 @@ class SE(ChannelAttention):
         return torch.sigmoid(self.mlp(self.like_weights(global_avg_pool(x))))
 
     def zero_gate(self) -> float:
-        zero_parameters(self.mlp[-1])
+        constant_init(self.mlp[-1], 0)
         return 0.5

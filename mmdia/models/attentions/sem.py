@@ -1,13 +1,14 @@
 """Switchable self-attention module."""
 
 import torch
+from mmengine.model import constant_init
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 from mmdia.utils import check_bool
 
 from ..utils import BottleneckMLP, channel_kernel_size, global_avg_pool, reduce_channels
-from .base import ChannelAttention, zero_parameters
+from .base import ChannelAttention
 
 
 @MODELS.register_module()
@@ -66,8 +67,6 @@ class SEM(ChannelAttention):
         return torch.sigmoid(switches * torch.stack(scores, dim=1)).prod(1)
 
     def zero_gate(self) -> float:
-        zero_parameters(self.mlp[-1])
-        zero_parameters(self.conv)
-        nn.init.zeros_(self.weight)
-        nn.init.zeros_(self.bias)
+        for module in (self.mlp[-1], self.conv, self):
+            constant_init(module, 0)
         return 0.125  # sigmoid(0) ** 3

@@ -1,6 +1,7 @@
 """Spatial group-wise enhancement."""
 
 import torch
+from mmengine.model import constant_init
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
@@ -59,12 +60,12 @@ class SGE(Attention):
     def gate(self, x: Tensor) -> Tensor:
         """The gates of all groups and positions, of shape (N, groups, H, W)."""
         parts = x.to(single_or_double(x)).unflatten(1, (self.groups, -1))
-        mean = global_avg_pool(x).unflatten(1, (self.groups, -1))
-        similarity = (mean[..., None, None] * parts).sum(2)
+        pooled = global_avg_pool(x).unflatten(1, (self.groups, -1))
+        similarity = (pooled[..., None, None] * parts).sum(2)
         variance, mean = torch.var_mean(similarity, (2, 3), correction=0, keepdim=True)
-        similarity = (similarity - mean) * torch.rsqrt(variance + self.eps)
+        normalized = (similarity - mean) * torch.rsqrt(variance + self.eps)
         weight, bias = self.weight[..., None], self.bias[..., None]
-        return torch.sigmoid(self.like_weights(similarity) * weight + bias)
+        return torch.sigmoid(self.like_weights(normalized) * weight + bias)
 
     def forward(self, x: Tensor, index: int = 0) -> Tensor:
         with full_precision(x):
@@ -73,6 +74,5 @@ class SGE(Attention):
         return (x.unflatten(1, (self.groups, -1)) * gate[:, :, None]).flatten(1, 2)
 
     def zero_gate(self) -> float:
-        nn.init.zeros_(self.weight)
-        nn.init.zeros_(self.bias)
+        constant_init(self, 0)
         return 0.5

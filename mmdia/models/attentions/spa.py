@@ -4,13 +4,14 @@ from typing import Sequence
 
 import torch
 import torch.nn.functional as F
+from mmengine.model import constant_init
 from torch import Tensor
 
 from mmdia.registry import MODELS
 from mmdia.utils import check_bool, check_ints
 
 from ..utils import BottleneckMLP, reduce_channels, single_or_double
-from .base import ChannelAttention, zero_parameters
+from .base import ChannelAttention
 
 
 @MODELS.register_module()
@@ -65,5 +66,5 @@ class SPA(ChannelAttention):
         return torch.sigmoid(self.mlp(self.like_weights(torch.cat(pooled, dim=1))))
 
     def zero_gate(self) -> float:
-        zero_parameters(self.mlp[-1])
+        constant_init(self.mlp[-1], 0)
         return 0.5

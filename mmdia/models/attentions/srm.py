@@ -1,13 +1,14 @@
 """Style-based recalibration."""
 
 import torch
+from mmengine.model import constant_init
 from mmengine.utils.dl_utils.parrots_wrapper import _InstanceNorm
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 
 from ..utils import build_norm_layer, check_affine, single_or_double
-from .base import ChannelAttention, zero_parameters
+from .base import ChannelAttention
 
 
 @MODELS.register_module()
@@ -64,5 +65,6 @@ class SRM(ChannelAttention):
 
     def zero_gate(self) -> float:
         check_affine(self.norms[0], self.norm_cfg)
-        zero_parameters(self.norms)
+        for norm in self.norms:
+            constant_init(norm, 0)
         return 0.5

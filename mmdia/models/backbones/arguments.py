@@ -103,7 +103,7 @@ def check_arguments(given: Dict[str, Any]) -> None:
 
 def block_dilations(
     dilations: Sequence[Union[int, Sequence[int]]], stage_blocks: Sequence[int]
-) -> List[Sequence[int]]:
+) -> List[List[int]]:
     """The dilations of all blocks, by stage.
 
     Args:
@@ -117,15 +117,15 @@ def block_dilations(
     """
     number = len(stage_blocks)
     what = f'{number} integers in 1 ... {LARGEST}, or sequences of one for each block'
-    given = dilations if is_sequence(dilations) else [None]
-    values = list(chain(*([d] if not is_sequence(d) else d for d in given)))
-    if not all(map(is_int, values)):
+    if not is_sequence(dilations):
         refuse(TypeError, 'dilations', what, dilations)
-    if len(dilations) != number or not all(1 <= value <= LARGEST for value in values):
+    stages = [[*d] if is_sequence(d) else [d] * n for d, n in zip(dilations, stage_blocks)]
+    if not all(map(is_int, chain(*stages))):
+        refuse(TypeError, 'dilations', what, dilations)
+    fits = len(dilations) == number and [*map(len, stages)] == [*stage_blocks]
+    if not (fits and all(1 <= dilation <= LARGEST for dilation in chain(*stages))):
         refuse(ValueError, 'dilations', what, dilations)
-    if any(is_sequence(d) and len(d) != n for d, n in zip(dilations, stage_blocks)):
-        refuse(ValueError, 'dilations', what, dilations)
-    return [[d] * n if is_int(d) else list(d) for d, n in zip(dilations, stage_blocks)]
+    return stages
 
 
 def check_without_bottlenecks(given: Dict[str, Any]) -> None:

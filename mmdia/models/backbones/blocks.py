@@ -14,7 +14,7 @@ from ..utils import (
     build_norm_layer,
     checkpoint_module,
 )
-from .plugins import build_plugins
+from .plugins import POSITIONS, build_plugin
 
 
 class ResidualBlock(BaseModule):
@@ -59,7 +59,7 @@ class ResidualBlock(BaseModule):
         dcn (dict, optional): Config of the 3x3 convolution of a bottleneck,
             where it is a deformable one. Defaults to None.
         plugins (Sequence[dict]): Further layers of the branch; see
-            :func:`~.plugins.build_plugins`. Defaults to none.
+            :func:`~.plugins.check_plugins`. Defaults to none.
 
     Attributes:
         with_source (bool): Whether the branch carries what its last norm
@@ -186,9 +186,10 @@ class ResidualBlock(BaseModule):
     def _add_plugins(self, plugins: Sequence[dict]) -> Tuple[Tuple[str, ...], ...]:
         """Add the plugins of the branch; returns their names, by the convolution they follow."""
         names = [[] for _ in range(self.num_convs)]
-        convs = [getattr(self, f'conv{i + 1}') for i in range(self.num_convs)]
-        built = build_plugins(plugins, [conv.out_channels for conv in convs])
-        for index, name, layer in built:
+        for plugin in plugins:
+            index = POSITIONS.index(plugin['position'])
+            conv = getattr(self, f'conv{index + 1}')
+            name, layer = build_plugin(plugin['cfg'], conv.out_channels)
             if hasattr(self, name):
                 raise ValueError(
                     f'plugins must have different names in a block, got two that are called '

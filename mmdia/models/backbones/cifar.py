@@ -10,7 +10,7 @@ from .network import ResidualNetwork
 from .preactivation import PreActivationBasicBlock, PreActivationBottleneck, WideBlock
 
 
-def stage_depth(depth: int, convs: int, others: int) -> Tuple[int, int, int]:
+def equal_stages(depth: int, convs: int, others: int) -> Tuple[int, int, int]:
     """Number of blocks of each of three equal stages.
 
     Args:
@@ -84,7 +84,7 @@ class CIFARResNet(ResidualNetwork):
         check_choice('block', block, self.block_types)
         super().__init__(
             self.block_types[block],
-            stage_depth(depth, convs=2 if block == 'basic' else 3, others=2),
+            equal_stages(depth, convs=2 if block == 'basic' else 3, others=2),
             interaction,
             base_channels=base_channels,
             small_stem=small_stem,
@@ -165,7 +165,7 @@ class WideResNet(ResidualNetwork):
         check_int('stem_channels', stem_channels)
         super().__init__(
             WideBlock,
-            stage_depth(depth, convs=2, others=4),
+            equal_stages(depth, convs=2, others=4),
             interaction,
             stem_channels=stem_channels,
             base_channels=16 * widen_factor,

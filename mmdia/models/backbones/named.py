@@ -15,8 +15,8 @@ class NamedResNet(ResNet):
     Args:
         depth (int): Depth, one of 18, 34, 50, 101, 152.
         interaction (dict, optional): Arguments of the interaction, as for
-            :class:`ResNet`; those given alone come before them. Defaults to
-            None.
+            :class:`ResNet`; those in ``kwargs`` take precedence.
+            Defaults to None.
         **kwargs: Arguments of the interaction, and of :class:`ResNet`.
 
     Raises:

@@ -1,7 +1,7 @@
 """Residual networks of any blocks, joined by a layer interaction."""
 
 from itertools import count
-from math import floor, prod
+from math import prod
 from typing import List, Optional, Sequence, Type, Union
 
 from torch import nn
@@ -42,10 +42,8 @@ class ResidualNetwork(ResidualBackbone):
             stage. Defaults to 1, then 2.
         dilations (Sequence[int | Sequence[int]], optional): Dilation of each
             stage, or of each of its blocks. Defaults to 1.
-        out_indices (Sequence[int], optional): Stages whose outputs are
-            returned, each once, in the order of the stages. Defaults to what
-            the ResNet of the library does in whose scope the model is built:
-            all in MMDetection, MMRotate and MMSegmentation, else the last one.
+        out_indices (Sequence[int], optional): See
+            :class:`~mmdia.models.ResidualBackbone`.
         style (str): ``'pytorch'`` or ``'caffe'``: whether bottlenecks have
             their stride in the 3x3 or in the first 1x1 convolution.
             Defaults to ``'pytorch'``.
@@ -73,21 +71,14 @@ class ResidualNetwork(ResidualBackbone):
         normalize_projections (bool): Whether projections in shortcuts have
             norms. Without these and ``normalize`` there are none.
             Defaults to True.
-        frozen_stages (int): Number of stages, with the stem, whose trunk is
-            frozen and in evaluation mode; 0 freezes the stem alone, -1
-            nothing. Interactions are frozen with their stage, and one for the
-            whole network with the last stage, but only where ``init_cfg`` of
-            this backbone loaded weights for them. Defaults to -1.
+        frozen_stages (int): See :class:`~mmdia.models.ResidualBackbone`.
+            Defaults to -1.
         conv_cfg (dict, optional): Config of convolutions. Defaults to None.
         norm_cfg (dict): Config of norms.
             Defaults to ``dict(type='BN', requires_grad=True)``.
         act_cfg (dict): Config of activations.
             Defaults to ``dict(type='ReLU', inplace=True)``.
-        norm_eval (bool, optional): Whether batch norms use their running
-            statistics in training too; those of interactions only where
-            ``init_cfg`` loaded weights for them. Defaults to what the ResNet of
-            the library does in whose scope the model is built: True in
-            MMDetection and MMRotate, else False.
+        norm_eval (bool, optional): See :class:`~mmdia.models.ResidualBackbone`.
         with_cp (bool): Whether to save memory by computing the branches of
             blocks again in the backward pass. Defaults to False.
         zero_init_residual (bool): Whether the last norm of every branch starts
@@ -103,8 +94,8 @@ class ResidualNetwork(ResidualBackbone):
             Defaults to none.
         plugins (Sequence[dict], optional): Further layers in the branches of
             bottlenecks; see :func:`~.plugins.check_plugins`. Defaults to None.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults
-            to Kaiming-normal (fan out) convolutions and norms of weight 1.
+        init_cfg (dict | list[dict], optional): See
+            :class:`~mmdia.models.ResidualBackbone`.
 
     Raises:
         TypeError: If an argument is of a wrong type.
@@ -189,15 +180,17 @@ class ResidualNetwork(ResidualBackbone):
             self.add_module(name, module)
         self.stride = prod(self.strides) * (1 if small_stem else 4)
         blocks = self._make_blocks(
-            stage_blocks,
             [stem_channels, *channels],
-            [floor(width * base_width / base_channels) * groups for width in widths],
             block_dilations(dilations, stage_blocks),
             drop_path_rate,
             project_first,
             [
-                dict(dcn=dcn if deformable else None, plugins=plugins_of_stage(plugins, i))
-                for i, deformable in enumerate(stage_with_dcn)
+                dict(
+                    mid_channels=widths[i] * base_width // base_channels * groups,
+                    dcn=dcn if stage_with_dcn[i] else None,
+                    plugins=plugins_of_stage(plugins, i),
+                )
+                for i in range(num_stages)
             ],
             groups=groups,
             style=style,
@@ -224,9 +217,7 @@ class ResidualNetwork(ResidualBackbone):
 
     def _make_blocks(
         self,
-        stage_blocks: Sequence[int],
         channels: Sequence[int],
-        mid_channels: Sequence[int],
         dilations: Sequence[Sequence[int]],
         drop_path_rate: float,
         project_first: bool,
@@ -234,7 +225,7 @@ class ResidualNetwork(ResidualBackbone):
         **kwargs,
     ) -> List[List[ResidualBlock]]:
         """Build the blocks of all stages; ``channels`` begins with the stem's."""
-        last = max(sum(stage_blocks) - 1, 1)
+        last = max(sum(map(len, dilations)) - 1, 1)
         rates = (drop_path_rate * i / last for i in count())
         return [
             [
@@ -242,21 +233,20 @@ class ResidualNetwork(ResidualBackbone):
                     channels[i] if j == 0 else channels[i + 1],
                     channels[i + 1],
                     stride=self.strides[i] if j == 0 else 1,
-                    dilation=dilations[i][j],
-                    mid_channels=mid_channels[i],
+                    dilation=dilation,
                     project=project_first and j == 0,
                     drop_path_rate=next(rates),
                     **stage_kwargs[i],
                     **kwargs,
                 )
-                for j in range(num_blocks)
+                for j, dilation in enumerate(dilations[i])
             ]
-            for i, num_blocks in enumerate(stage_blocks)
+            for i in range(len(dilations))
         ]
 
     @property
     def norm1(self) -> nn.Module:
-        """The norm of the stem, whatever its kind; a deep stem has several, and this not."""
+        """The norm of the stem, whatever its kind; not of a deep stem, which has several."""
         for name in self.stem_names:
             if name not in ('conv1', 'stem', 'act', 'maxpool'):
                 return getattr(self, name)

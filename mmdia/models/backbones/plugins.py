@@ -1,6 +1,6 @@
 """Plugins: further layers in the branches of blocks, as MMDetection has them."""
 
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from mmcv.cnn import build_plugin_layer
 from torch import nn
@@ -44,35 +44,26 @@ def check_plugins(plugins: Optional[Sequence[dict]], num_stages: int) -> None:
 
 def plugins_of_stage(plugins: Optional[Sequence[dict]], stage: int) -> List[dict]:
     """The plugins that a stage has."""
-    chosen = []
-    for plugin in plugins or ():
-        if plugin.get('stages') is None or plugin['stages'][stage]:
-            chosen.append({key: value for key, value in plugin.items() if key != 'stages'})
-    return chosen
+    return [
+        plugin
+        for plugin in plugins or ()
+        if plugin.get('stages') is None or plugin['stages'][stage]
+    ]
 
 
-def build_plugins(
-    plugins: Sequence[dict], channels: Sequence[int]
-) -> Iterator[Tuple[int, str, nn.Module]]:
-    """Build the plugins of a block.
+def build_plugin(cfg: dict, channels: int) -> Tuple[str, nn.Module]:
+    """Build a plugin.
 
     Args:
-        plugins (Sequence[dict]): Their ``cfg`` and ``position``. A ``postfix``
-            in ``cfg`` tells layers of one type apart.
-        channels (Sequence[int]): Output channels of the convolutions.
+        cfg (dict): Its config. A ``postfix`` tells layers of one type apart.
+        channels (int): Output channels of the convolution that it follows.
 
-    Yields:
-        Tuple[int, str, nn.Module]: Number, from 0, of the convolution that the
-        layer follows; the name of the layer; the layer.
+    Returns:
+        Tuple[str, nn.Module]: Name of the layer, and the layer.
 
     Raises:
-        ValueError: If a layer cannot be built.
+        ValueError: If it cannot be built.
     """
-    for plugin in plugins:
-        index = POSITIONS.index(plugin['position'])
-        cfg = dict(plugin['cfg'])
-        with naming('cfg of a plugin', plugin['cfg'], f'a layer for {channels[index]} channels'):
-            name, layer = build_plugin_layer(
-                cfg, postfix=cfg.pop('postfix', ''), in_channels=channels[index]
-            )
-        yield index, name, layer
+    args = dict(cfg)
+    with naming('cfg of a plugin', cfg, f'a layer for {channels} channels'):
+        return build_plugin_layer(args, postfix=args.pop('postfix', ''), in_channels=channels)

@@ -25,9 +25,9 @@ def segmentation_dilations(
         contract_dilation (bool): See :class:`ResNet`.
         multi_grid (Sequence[int], optional): See :class:`ResNet`.
     """
-    stages = block_dilations(dilations, stage_blocks)
     if not contract_dilation and multi_grid is None:
         return dilations
+    stages = block_dilations(dilations, stage_blocks)
     if contract_dilation:
         stages = [[max(first // 2, 1), *others] for first, *others in stages]
     if multi_grid is not None:
@@ -88,7 +88,7 @@ class ResNet(ResidualNetwork):
             say it; short for ``init_cfg=dict(type='Pretrained',
             checkpoint=...)``. Defaults to None.
         init_cfg (dict | list[dict], optional): See
-            :class:`~mmdia.models.ResidualNetwork`.
+            :class:`~mmdia.models.ResidualBackbone`.
         **kwargs: See :class:`~mmdia.models.ResidualNetwork`.
 
     Raises:
@@ -149,22 +149,21 @@ class ResNet(ResidualNetwork):
             if init_cfg:
                 raise ValueError(f'pretrained must be None with init_cfg, got {pretrained!r}')
             init_cfg = dict(type='Pretrained', checkpoint=pretrained)
+        if stem_channels is None:
+            stem_channels = library_defaults().stem_channels
+        if dilations is None:
+            dilations = (1,) * num_stages
         if zero_init_residual is None:
             zero_init_residual = kwargs.get('normalize', True)
         super().__init__(
             block,
             stage_blocks,
             interaction,
-            stem_channels=library_defaults().stem_channels
-            if stem_channels is None
-            else stem_channels,
+            stem_channels=stem_channels,
             base_channels=base_channels,
             num_stages=num_stages,
             dilations=segmentation_dilations(
-                (1,) * num_stages if dilations is None else dilations,
-                stage_blocks[:num_stages],
-                contract_dilation,
-                multi_grid,
+                dilations, stage_blocks[:num_stages], contract_dilation, multi_grid
             ),
             base_width=base_width,
             zero_init_residual=zero_init_residual,

@@ -13,9 +13,9 @@ def build_stem(
     kind: str,
     in_channels: int,
     channels: int,
-    conv_cfg: Optional[dict] = None,
-    norm_cfg: Optional[dict] = dict(type='BN'),
-    act_cfg: Optional[dict] = dict(type='ReLU', inplace=True),
+    conv_cfg: Optional[dict],
+    norm_cfg: Optional[dict],
+    act_cfg: Optional[dict],
 ) -> Dict[str, nn.Module]:
     """Build the modules of a stem.
 
@@ -25,11 +25,9 @@ def build_stem(
             half as wide; ``'small'``, one 3x3 convolution of stride 1.
         in_channels (int): Channels of the image.
         channels (int): Output channels.
-        conv_cfg (dict, optional): Config of convolutions. Defaults to None.
+        conv_cfg (dict, optional): Config of convolutions.
         norm_cfg (dict, optional): Config of norms; None for none.
-            Defaults to ``dict(type='BN')``.
         act_cfg (dict, optional): Config of activations; None for none.
-            Defaults to ``dict(type='ReLU', inplace=True)``.
 
     Returns:
         Dict[str, nn.Module]: The modules in the order in which they are

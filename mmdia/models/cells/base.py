@@ -3,7 +3,7 @@
 from typing import Optional, Tuple, Union
 
 import torch
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, constant_init
 from torch import Tensor, nn
 
 from mmdia.utils import check_init_cfg, check_int
@@ -64,12 +64,12 @@ class RecurrentCell(BaseModule):
         """Compute the pre-activations of all gates.
 
         Args:
-            x (Tensor): Input of shape (..., in_channels).
-            hidden (Tensor): Hidden vector h of shape (..., hidden_channels).
-            memory (Tensor): Memory c of shape (..., hidden_channels).
+            x (Tensor): Input of shape (..., N, in_channels).
+            hidden (Tensor): Hidden vector h of shape (N, hidden_channels).
+            memory (Tensor): Memory c of shape (N, hidden_channels).
 
         Returns:
-            Tensor: Pre-activations of shape (..., num_gates * hidden_channels).
+            Tensor: Pre-activations of shape (..., N, num_gates * hidden_channels).
         """
         return self.input_gates(x) + self.hidden_gates(hidden)
 
@@ -78,11 +78,12 @@ class RecurrentCell(BaseModule):
 
         Args:
             gates (Tuple[Tensor]): Pre-activations, ``num_gates`` tensors of
-                shape (N, hidden_channels).
+                shape (..., N, hidden_channels).
             memory (Tensor): The memory c of shape (N, hidden_channels).
 
         Returns:
-            Tuple[Tensor, Tensor]: New hidden vector h and memory c.
+            Tuple[Tensor, Tensor]: New hidden vector h and memory c, of the
+            shape of the gates.
         """
         raise NotImplementedError
 
@@ -125,9 +126,8 @@ class RecurrentCell(BaseModule):
         """Zero the last layers of all gates, and return what h is from then on."""
         for projection in self.children():
             linear = [m for m in projection.modules() if isinstance(m, nn.Linear)]
-            for last in linear[-1:]:
-                nn.init.zeros_(last.weight)
-                nn.init.zeros_(last.bias)
+            if linear:
+                constant_init(linear[-1], 0)
         zero = torch.zeros((), device='cpu')  # also where weights are on no device yet
         hidden, _ = self.step((zero,) * self.num_gates, zero)
         return hidden.item()
@@ -146,13 +146,13 @@ def update_memory(input_gate: Tensor, forget_gate: Tensor, new: Tensor, memory: 
     """The memory update of the LSTM: forget a part, add a part of the new.
 
     Args:
-        input_gate (Tensor): Pre-activation i of shape (N, C).
-        forget_gate (Tensor): Pre-activation f of shape (N, C).
-        new (Tensor): Pre-activation g of shape (N, C).
+        input_gate (Tensor): Pre-activation i of shape (..., N, C).
+        forget_gate (Tensor): Pre-activation f of shape (..., N, C).
+        new (Tensor): Pre-activation g of shape (..., N, C).
         memory (Tensor): Memory c of shape (N, C).
 
     Returns:
-        Tensor: ``sigmoid(f) * c + sigmoid(i) * tanh(g)`` of shape (N, C).
+        Tensor: ``sigmoid(f) * c + sigmoid(i) * tanh(g)`` of shape (..., N, C).
     """
     kept = torch.sigmoid(forget_gate) * memory
     return torch.addcmul(kept, torch.sigmoid(input_gate), torch.tanh(new))

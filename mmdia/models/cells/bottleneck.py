@@ -15,9 +15,8 @@ class BottleneckCell(RecurrentCell):
     the parameters of a cell of N channels from O(N^2) to O(N^2 / ratio).
 
     Args:
-        in_channels (int): Length of the input vector.
-        hidden_channels (int, optional): Length of the hidden vector and of
-            the memory. Defaults to ``in_channels``.
+        in_channels (int): See :class:`RecurrentCell`.
+        hidden_channels (int, optional): See :class:`RecurrentCell`.
         ratio (int, optional): Reduction ratio r; the narrow layer has
             ``N // r`` channels. None stands for one linear layer without a
             bottleneck. Defaults to 20, the papers' choice for ImageNet.

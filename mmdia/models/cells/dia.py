@@ -19,8 +19,8 @@ class DIACell(BottleneckCell):
 
     ``c = sigmoid(f) * c + sigmoid(i) * tanh(g)``,
     ``h = sigmoid(o) * sigmoid(c)``, with (i, f, g, o) the sum of a bottleneck
-    of the input and one of h. Both halves differ from the standard LSTM: it
-    projects linearly and ends in tanh.
+    of the input and one of h. The standard LSTM projects linearly and ends in
+    tanh.
 
     Source: Huang et al., `DIANet: Dense-and-Implicit Attention Network
     <https://arxiv.org/abs/1905.10671>`_, section "Modified LSTM Module".
@@ -28,9 +28,8 @@ class DIACell(BottleneckCell):
     gates share: about 5 N^2 / r parameters for either (appendix C).
 
     Args:
-        in_channels (int): Length of the input vector.
-        hidden_channels (int, optional): Length of the hidden vector and of
-            the memory. Defaults to ``in_channels``.
+        in_channels (int): See :class:`RecurrentCell`.
+        hidden_channels (int, optional): See :class:`RecurrentCell`.
         ratio (int, optional): Reduction ratio r; None for linear layers
             without a bottleneck. Defaults to 20.
         activation (str): What is applied to the memory for the output:

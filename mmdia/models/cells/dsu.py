@@ -29,9 +29,8 @@ class DSUCell(BottleneckCell):
     ``fusion='concat', initial_memory='random'`` are the equations.
 
     Args:
-        in_channels (int): Length of the input vector.
-        hidden_channels (int, optional): Length of the hidden vector and of
-            the memory. Defaults to ``in_channels``.
+        in_channels (int): See :class:`RecurrentCell`.
+        hidden_channels (int, optional): See :class:`RecurrentCell`.
         ratio (int, optional): Reduction ratio r; None, for linear layers
             without a bottleneck, goes with ``'separate'`` only.
             Defaults to 20.

@@ -3,6 +3,7 @@
 from typing import Optional, Tuple, Union
 
 import torch
+from mmengine.model import constant_init
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
@@ -31,7 +32,7 @@ class Enhancement(nn.Module):
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scale and shift vectors of shape (N, channels)."""
+        """Scale and shift vectors of shape (..., channels)."""
         return torch.addcmul(self.bias, self.weight, x)
 
 
@@ -96,6 +97,5 @@ class LightCell(RecurrentCell):
         return torch.sigmoid(o) * torch.sigmoid(memory), memory
 
     def zero_gate(self) -> float:
-        nn.init.zeros_(self.gate_scales.weight)
-        nn.init.zeros_(self.gate_scales.bias)
+        constant_init(self.gate_scales, 0)
         return 0.25  # sigmoid(0) * sigmoid(0)

@@ -20,10 +20,8 @@ class LSTMCell(RecurrentCell):
     <https://doi.org/10.1162/neco.1997.9.8.1735>`_.
 
     Args:
-        in_channels (int): Length of the input vector.
-        hidden_channels (int, optional): Length of the hidden vector and of
-            the memory. Defaults to ``in_channels``.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None.
+        *args: See :class:`RecurrentCell`.
+        **kwargs: See :class:`RecurrentCell`.
     """
 
     num_gates = 4

@@ -14,13 +14,8 @@ from .base import RecurrentCell, State
 class RNNCell(RecurrentCell):
     """Elman's recurrent cell: ``h = tanh(W x + U h)``, with two biases.
 
-    It computes what :class:`torch.nn.RNNCell` does. The memory is h itself.
-
-    Args:
-        in_channels (int): Length of the input vector.
-        hidden_channels (int, optional): Length of the hidden vector. Defaults
-            to ``in_channels``.
-        init_cfg (dict | list[dict], optional): Initialization config. Defaults to None.
+    It computes what :class:`torch.nn.RNNCell` does. The memory is h itself. See
+    :class:`RecurrentCell` for the arguments.
     """
 
     num_gates = 1

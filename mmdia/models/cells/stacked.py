@@ -1,6 +1,6 @@
 """Cells on top of each other."""
 
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, Sequence, Tuple
 
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class StackedCell(BaseModule):
         self.cells = ModuleList(cells)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, state: Optional[Any] = None) -> Tuple[Tensor, Tuple]:
+    def forward(self, x: Tensor, state: Any = None) -> Tuple[Tensor, Tuple]:
         """Read one vector.
 
         Args:

@@ -87,11 +87,9 @@ class DLALight(MRLALight):
         check_bool('excite', excite)
         self.gate = gate
         self.cell = build_dynamic_cell(channels, ratio, cell, gate)
-        self.excite = (
-            nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
-            if excite
-            else None
-        )
+        self.excite = None
+        if excite:
+            self.excite = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
 
     def attend(
         self, x: Tensor, value: Tensor, identity: Tensor, state: Optional[Tuple], index: int
@@ -196,12 +194,10 @@ class DLABase(MRLABase):
         else:
             new = pooled.to(key.dtype)[None, None]
         gain = torch.ones_like(key)[None]
-        if memory is None:
-            state = self.cell(pooled)
-            record_state(state)
-            return RenewedMemory((value,), key[None], gain, new, state)
-        state = self.cell(pooled, memory.state)
+        state = self.cell(pooled, None if memory is None else memory.state)
         record_state(state)
+        if memory is None:
+            return RenewedMemory((value,), key[None], gain, new, state)
         gates = renewing_gate(self.cell, memory.vectors, state, self.gate)
         of_values = gates[:, -1]
         record('renewal', of_values, dim=1)

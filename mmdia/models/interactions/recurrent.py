@@ -1,6 +1,6 @@
 """Channel gates from a recurrent cell that the blocks of a stage share."""
 
-from typing import Any, Optional, Tuple, Union
+from typing import Any, Tuple, Union
 
 from torch import Tensor, nn
 
@@ -50,14 +50,14 @@ class RecurrentGate(PooledGate):
             raise ValueError('identity_init=True needs extra_norm=False, got True')
 
     def forward(
-        self, branch: Tensor, identity: Tensor, state: Optional[Any], index: int
+        self, branch: Tensor, identity: Tensor, state: Any, index: int
     ) -> Tuple[Tensor, Any]:
         """See :meth:`LayerInteraction.forward`; the state is the cell's, (h, c)."""
         if self.norms is not None:
             branch = self.norms[index](branch)
         return super().forward(branch, identity, state, index)
 
-    def gate(self, pooled: Tensor, state: Optional[Any], index: int) -> Tuple[Tensor, Any]:
+    def gate(self, pooled: Tensor, state: Any, index: int) -> Tuple[Tensor, Any]:
         state = self.cell(pooled, state)
         record_state(state)
         return state[0], state

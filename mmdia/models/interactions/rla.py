@@ -5,13 +5,13 @@ from typing import Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import ModuleList
+from mmengine.model import ModuleList, constant_init
 from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 from mmdia.utils import check_choice, check_int
 
-from ..attentions import build_attention, zero_parameters
+from ..attentions import build_attention
 from ..cells import LSTMCell, State, record_state
 from ..utils import (
     BottleneckMLP,
@@ -24,7 +24,6 @@ from ..utils import (
 )
 from .gated import GatedInteraction
 
-CONTEXTS = ('gap', 'gmp', 'gap+mlp', 'gmp+mlp')
 MLP_RATIO = 16
 
 
@@ -68,11 +67,11 @@ class RLA(GatedInteraction):
 
     Source: `Recurrent Layer Attention Network
     <https://openreview.net/forum?id=Bke5aJBKvH>`_ (ICLR 2020 submission,
-    withdrawn), eq. 1 to 5; the variants: section 3.2. The paper has no code. Its parameter
-    counts settle that W1 and W2 are per block and have biases. Open in the
-    text, and arguments here: the gate scales the branch before the sum, as in
-    SE-ResNet (``position``); pooled features are averaged or repeated along the
-    channels to reach the length N (``upsample``).
+    withdrawn), eq. 1 to 5; the variants: section 3.2. The paper has no code.
+    Its parameter counts settle that W1 and W2 are per block and have biases.
+    Open in the text, and arguments here: the gate scales the branch before the
+    sum, as in SE-ResNet (``position``); pooled features are averaged or
+    repeated along the channels to reach the length N (``upsample``).
 
     Args:
         channels (Sequence[int]): Output channels of the blocks, by stage.
@@ -127,11 +126,10 @@ class RLA(GatedInteraction):
     ) -> None:
         super().__init__(channels, num_blocks, **kwargs)
         check_choice('gate', gate, ('scalar', 'vector'))
-        check_choice('context', context, CONTEXTS)
+        check_choice('context', context, ('gap', 'gmp', 'gap+mlp', 'gmp+mlp'))
         check_choice('position', position, ('branch', 'sum'))
         check_choice('upsample', upsample, ('nearest', 'linear'))
-        block_channels = [c for c, n in zip(channels, num_blocks) for _ in range(n)]
-        self.block_channels = tuple(block_channels)
+        block_channels = tuple(c for c, n in zip(channels, num_blocks) for _ in range(n))
         if context_channels is None:
             context_channels = median_high(block_channels)
         check_int('context_channels', context_channels)
@@ -142,6 +140,7 @@ class RLA(GatedInteraction):
             ratio = min(8 if hidden_channels < 512 else 16, hidden_channels)
         mid_channels = reduce_channels(hidden_channels, ratio)
 
+        self.block_channels = block_channels
         self.context_channels = context_channels
         self.context = context
         self.position = position
@@ -202,7 +201,7 @@ class RLA(GatedInteraction):
 
     def zero_gate(self) -> float:
         for head in self.heads:
-            zero_parameters(head[-1])
+            constant_init(head[-1], 0)
         gate = 0.5  # sigmoid(0)
         if self.attentions is not None:
             (rest,) = {attention.zero_gate() for attention in self.attentions}

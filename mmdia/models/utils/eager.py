@@ -26,9 +26,8 @@ HOOKS_OF_ALL_MODULES = (
 def is_eager(x: Any) -> bool:
     """Whether operators on a tensor run one by one: neither compiled, traced nor transformed.
 
-    Args:
-        x (Tensor): The tensor; in symbolic tracing a proxy. Operators on subclasses may do
-            anything.
+    Not so where ``x`` is a proxy of symbolic tracing, or of a subclass, whose operators may do
+    anything.
     """
     return (
         type(x) in (Tensor, nn.Parameter)

@@ -60,8 +60,7 @@ def like_parameters(module: nn.Module, x: Tensor) -> Tensor:
 class PixelSum(torch.autograd.Function):
     """Sum over height and width of a map in half precision.
 
-    What autograd does, but the gradient is not written as a whole map, and in another
-    memory format than that of ``x``.
+    Autograd would write the gradient as a whole map, and not in the memory format of ``x``.
     """
 
     @staticmethod

@@ -15,15 +15,8 @@ from mmdia.checkpoints.loader import check_content, weights_in
 from .trunk_names import our_names
 
 State = Dict[str, Tensor]
-GROUPS = ('stem', 'stages', 'interactions', 'others')
 FIRST_CONVS = ('conv1.weight', 'stem.0.conv.weight')
 IN_BLOCK = re.compile(r'layer\d+\.\d+\.')
-
-
-def interaction_of(key: str) -> str:
-    """Name of the layer interaction that a key of a backbone belongs to, or ''."""
-    before, found, _ = f'.{key}'.partition('.interaction.')
-    return f'{before}.interaction'.lstrip('.') if found else ''
 
 
 def read_checkpoint(
@@ -108,7 +101,7 @@ def loading_report(loaded: Set[str], own: Iterable[str], given: Iterable[str]) -
     stem = {key.split('.')[0] for key in own if not key.startswith('layer')} - {'interaction'}
 
     def group(key: str) -> str:
-        if interaction_of(key):
+        if 'interaction' in key.split('.'):
             return 'interactions'
         if key.startswith('layer'):
             return 'stages'
@@ -117,7 +110,7 @@ def loading_report(loaded: Set[str], own: Iterable[str], given: Iterable[str]) -
     unexpected = sorted(set(given) - set(own))
     columns = [Counter(map(group, keys)) for keys in (loaded, set(own) - loaded, unexpected)]
     lines = [f'{"":12} {"loaded":>8} {"missing":>8} {"unexpected":>10}']
-    for name in GROUPS:
+    for name in ('stem', 'stages', 'interactions', 'others'):
         numbers = [column[name] for column in columns]
         if any(numbers):
             lines.append('{:12} {:8} {:8} {:10}'.format(name, *numbers))
@@ -183,7 +176,7 @@ def load_pretrained(
     """
     own = backbone.state_dict()
     state = our_names(read_backbone_state(checkpoint, prefix, map_location), own)
-    (first,) = [key for key in FIRST_CONVS if key in own] or [None]
+    first = next((key for key in FIRST_CONVS if key in own), None)
     if first in state and state[first].shape[1:2] != own[first].shape[1:2]:
         if first_conv == 'adapt':
             state[first] = adapt_channels(state[first], own[first].shape[1])

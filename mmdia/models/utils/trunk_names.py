@@ -21,12 +21,14 @@ ATTENTIONS = {
     r'se\.fc\.0': 'mlp.0',  # SE of most authors
     r'se\.fc\.2': 'mlp.2',
     r'(?:se|eca)\.conv': 'conv',  # ECA of timm and of its authors
-    r'context_block\.(.+)': r'block.\1',  # GC of MMDetection
+    r'context_block\.(.+)': r'block.\3',  # GC of MMDetection
 }
-IN_BLOCK = [
-    (re.compile(rf'(layer\d+)\.(\d+)\.{theirs}\.(weight|bias)'), ours)
+IN_BLOCK = {
+    rf'(layer\d+)\.(\d+)\.{theirs}\.(?P<name>weight|bias)': (
+        rf'\1.interaction.attentions.\2.{ours}.\g<name>'
+    )
     for theirs, ours in ATTENTIONS.items()
-]
+}
 
 
 def stem_name(key: str) -> str:
@@ -43,12 +45,10 @@ def stem_name(key: str) -> str:
 
 def attention_name(key: str) -> str:
     """Our name for a weight of an attention in a block, or the name as it is."""
-    for pattern, ours in IN_BLOCK:
-        match = pattern.fullmatch(key)
+    for theirs, ours in IN_BLOCK.items():
+        match = re.fullmatch(theirs, key)
         if match:
-            stage, block, *inner, name = match.groups()
-            ours = ours.replace(r'\1', *inner) if inner else ours
-            return f'{stage}.interaction.attentions.{block}.{ours}.{name}'
+            return match.expand(ours)
     return key
 
 
@@ -72,23 +72,21 @@ def our_names(state: State, own: State) -> State:
     pools = any('.downsample.2.' in key for key in own)
     renamed = {}
     for key, value in state.items():
-        projection = PROJECTION.fullmatch(key)
-        if key in own and not projection:
-            pass
-        elif deep_stem and key.startswith(('conv1.', 'stem.', 'bn1.')):
-            key = stem_name(key)
-        elif projection and pools:
+        projection = PROJECTION.fullmatch(key) if pools else None
+        if projection:
             block, position, name = projection.groups()
             if f'{block}2.weight' in state and f'{block}2.weight' not in own:
                 key = f'{block}{int(position) - 1}.{name}'
-        else:
-            ours = attention_name(key)
-            if ours in own:
-                key = ours
-                scale = f'{key.partition(".attentions.")[0]}.gate_scale'
-                if scale in own and scale not in state:
-                    renamed[scale] = torch.ones(())
-                if value.shape != own[key].shape and value.dim() == 4 and own[key].dim() == 2:
-                    value = value.flatten(1)
+        elif key in own:
+            pass
+        elif deep_stem and key.startswith(('conv1.', 'stem.', 'bn1.')):
+            key = stem_name(key)
+        elif attention_name(key) in own:
+            key = attention_name(key)
+            scale = f'{key.partition(".attentions.")[0]}.gate_scale'
+            if scale in own and scale not in state:
+                renamed[scale] = torch.ones(())
+            if value.dim() == 4 and own[key].dim() == 2:
+                value = value.flatten(1)
         renamed[key] = value
     return renamed
