@@ -236,7 +236,7 @@ class Maker:
                 number = args.get('num_stages', 3)
                 stages = tuple(self.chance(0.5) for _ in range(number))
                 if any(stages):  # or nothing would be built of it, right or wrong
-                    args['stages'] = stages
+                    args['interaction']['stages'] = stages
         case = Case(
             trunk,
             args,

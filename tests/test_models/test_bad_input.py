@@ -114,7 +114,7 @@ NAME = 'dia-resnet50_8xb32_in1k'
         ),
         (
             ResNet,
-            dict(interaction=dict(type='mmdia.RLA'), stages=(True,) * 4),
+            dict(interaction=dict(type='mmdia.RLA', stages=(True,) * 4)),
             ValueError,
             'stages must not be given for mmdia.RLA, which all stages share',
         ),

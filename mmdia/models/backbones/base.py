@@ -136,20 +136,28 @@ class ResidualBackbone(BaseModule):
                 interaction.
         """
         interaction = PLAIN if interaction is None else interaction
+        scope = interaction_class(interaction).scope
+        interaction = dict(interaction)
+        inner = interaction.pop('stages', None)  # where configs used to have it
+        if inner is not None and stages is not None:
+            raise ValueError(f'stages must be given once, got {stages} and in interaction {inner}')
+        stages = inner if stages is None else stages
         self.stage_blocks = tuple(map(len, blocks))
         self.stage_channels = tuple(channels)
         self.interaction = None
         if stages is not None:
             check_bools('stages', stages, len(blocks))
-        if interaction_class(interaction).scope == 'stage':
+        if scope == 'stage':
             chosen = (True,) * len(blocks) if stages is None else stages
             modules = [
                 Stage(b, build_interaction(interaction if on else PLAIN, c, len(b), b, **kwargs))
                 for b, c, on in zip(blocks, channels, chosen)
             ]
         elif stages is None:
-            firsts = accumulate(self.stage_blocks, initial=0)
-            modules = [Stage(b, first_index=i) for b, i in zip(blocks, firsts)]
+            modules = [
+                Stage(b, first_index=i)
+                for b, i in zip(blocks, accumulate(self.stage_blocks, initial=0))
+            ]
             self.interaction = build_interaction(
                 interaction, channels, self.stage_blocks, [*chain(*blocks)], **kwargs
             )
