@@ -45,6 +45,7 @@ model = dict(
 )
 """,
     'nothing': 'a = 1',
+    'retriever': "model = dict(type='ImageToImageRetriever')",
 }
 
 
@@ -139,6 +140,7 @@ def test_missing_package(export, monkeypatch, capsys):
 def test_bad_models(export):
     for config, checkpoint, message in (
         ('nothing', 'none', 'config .*nothing.py has no model'),
+        ('retriever', 'none', r'config .*retriever.py has no model\.backbone'),
         ('nowhere.py', 'none', 'config nowhere.py cannot be read'),
         (
             'classifier',

@@ -172,6 +172,8 @@ def read_model(config: str, checkpoint: str, args: Namespace) -> Tuple[Config, B
     change(cfg, args.cfg_options)
     if cfg.get('model') is None:
         raise SystemExit(f'config {config} has no model')
+    if 'backbone' not in cfg.model:  # such as a tracker, or two copies of a detector
+        raise SystemExit(f'config {config} has no model.backbone')
     init_default_scope(scope_of(cfg))
     set_random_seed(args.seed)
     MMLogger.get_current_instance().setLevel('WARNING')

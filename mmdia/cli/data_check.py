@@ -33,6 +33,8 @@ from .file_reads import LastFileRead
 PARTS = ('train', 'val', 'test')
 # What says where a dataset lies, and what it leaves out.
 ENTRIES = ('data_root', 'ann_file', 'data_prefix', 'filter_cfg')
+# The models of MMPretrain and MMDetection that retrieve images.
+RETRIEVERS = {'BaseRetriever', 'BaseReID'}
 # What NumPy says when MMEngine packs the entries of a dataset that has none.
 PACKS_NOTHING = 'need at least one array to concatenate'
 SKIP = 'see docs/datasets.md; --no-data-check skips this check'
@@ -196,7 +198,7 @@ class DataCheckHook(Hook):
         for tested in datasets.get('val', {}).items() if 'train' in datasets else ():
             check_like_training(datasets['train'], *tested)
         for part, found in datasets.items():
-            check_samples(found, part, number_of_classes(runner.model))
+            check_samples(found, part, number_of_classes(runner.model, part))
         metrics = {part: loops[part].evaluator.metrics for part in datasets.keys() - {'train'}}
         for part, found in metrics.items():
             check_metrics(found, f'{part}_evaluator', datasets[part])
@@ -211,7 +213,7 @@ class DataCheckHook(Hook):
         if not isinstance(runner._test_loop, BaseLoop):
             return
         trained = trained_classes(checkpoint)
-        number = number_of_classes(runner.model)
+        number = number_of_classes(runner.model, 'test')
         for key, dataset in datasets_of('test', runner._test_loop).items():
             tested, folders = classes_of(dataset), getattr(dataset, 'folder_to_idx', None)
             if trained and tested and trained != tested:
@@ -234,19 +236,32 @@ def trained_classes(checkpoint: Any) -> Optional[Tuple[str, ...]]:
 
 
 def datasets_of(part: str, loop: BaseLoop) -> Dict[str, Any]:
-    """The datasets of a loop by their places, where they have the methods of MMEngine's."""
+    """The datasets of images of a loop by their places, where they have the methods of MMEngine's.
+
+    Those of videos number classes of their own, such as pedestrians among all that moves.
+    """
     found = dict(inner_datasets(loop.dataloader.dataset, f'{part}_dataloader.dataset'))
     return {
         key: dataset
         for key, dataset in found.items()
-        if hasattr(dataset, 'get_data_info') and isinstance(dataset, Sized)
+        if hasattr(dataset, 'get_data_info')
+        and isinstance(dataset, Sized)
+        and not hasattr(dataset, 'get_len_per_video')
     }
 
 
-def number_of_classes(model: nn.Module) -> Optional[int]:
-    """How many classes the heads of a model tell apart; None if they do not say."""
+def number_of_classes(model: nn.Module, part: str) -> Optional[int]:
+    """How many classes the heads of a model tell apart; None if they do not say.
+
+    Args:
+        model (nn.Module): The model.
+        part (str): What its data are for. Models that retrieve images are trained on classes,
+            and evaluated on other labels: those of unseen classes, or the images to be found.
+    """
     numbers: List[int] = []
     for name, module in model.named_modules():
+        if part != 'train' and RETRIEVERS & {kind.__name__ for kind in type(module).__mro__}:
+            return None
         if re.search(r'(^|\.)(head|(bbox|decode)_head(\.\d+)?)$', name):
             number = getattr(module, 'num_classes', None)
             if isinstance(number, int) and 'RPN' not in type(module).__name__:
@@ -342,7 +357,9 @@ def check_boxes(key: str, dataset: Any, samples: Samples, part: str) -> None:
 
 def check_presence(key: str, dataset: Any, samples: Samples, num_classes: Optional[int]) -> None:
     """Say which classes of a training have no samples."""
-    classes = classes_of(dataset) or ()
+    # Among all classes of panoptic segmentation, those that have boxes come first.
+    things = (getattr(dataset, 'metainfo', None) or {}).get('thing_classes')
+    classes = things or classes_of(dataset) or ()
     if num_classes and classes and len(classes) != num_classes:
         warn(key, dataset, f'has {len(classes)} classes, the model tells {num_classes} apart')
     absent = [name for number, name in enumerate(classes) if number not in samples.labels]

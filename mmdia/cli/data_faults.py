@@ -148,7 +148,9 @@ def look_through(dataset: Any, num_classes: Optional[int] = None) -> Samples:
     # Masks of whole images are files of their own, those of boxes are among the annotations.
     reads_masks = any('Annotation' in type(each).__name__ for each in transforms)
     images = ('img_path', 'seg_map_path') if reads_masks else ('img_path',)
-    masks = any(getattr(each, 'with_mask', False) for each in transforms)
+    # Other transforms take them from elsewhere, such as the files of panoptic segments.
+    loaders = [each for each in transforms if type(each).__name__ == 'LoadAnnotations']
+    masks = any(getattr(each, 'with_mask', False) for each in loaders)
     step = math.ceil(len(dataset) / MAX_IMAGES) or 1
     for index in range(len(dataset)):
         source = f'sample {index}'

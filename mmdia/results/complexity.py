@@ -78,6 +78,6 @@ def measure_complexity(cfg: Config, image_size: int) -> Complexity:
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
         model = MODELS.build(cfg.model).eval()
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Complexity(
-        parameters, count_flops(model.backbone if is_detection(cfg) else model, image_size)
-    )
+    if is_detection(cfg):  # which a tracker or a semi-supervised training has within
+        model = next(m.backbone for m in model.modules() if hasattr(m, 'backbone'))
+    return Complexity(parameters, count_flops(model, image_size))

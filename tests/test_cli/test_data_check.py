@@ -3,24 +3,29 @@
 import json
 import logging
 import os
+import sys
 from importlib import metadata
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from mmdet.models import BaseReID
 from mmengine.runner import Runner
+from mmpretrain.models import ImageToImageRetriever
 from torch import nn
 
 from mmdia.cli import data_faults
-from mmdia.cli.data_check import DataCheckHook, check_data, check_samples
+from mmdia.cli.data_check import DataCheckHook, check_data, check_samples, number_of_classes
 from mmdia.cli.file_reads import LastFileRead
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'
 CLASSES = ('cat', 'dog')
+PANOPTIC = (*CLASSES, 'sky')
 IMAGES = ('a.png', 'b.png')
 # One box an image, of each class one: COCO's x, y, width, height; VOC's corners from 1.
 COCO = dict(
@@ -453,6 +458,42 @@ def test_labels_of_any_type(convert):
     assert found.bad_labels == [(2, 'sample 0')]
 
 
+@pytest.mark.parametrize('library', ('mmpretrain', 'mmdet'))
+def test_labels_of_retrieval_are_no_classes(library):
+    """They are the images to be found, or classes that were not trained on."""
+    if library == 'mmdet':
+        model = BaseReID(backbone=dict(type='mmdia.ResNet', depth=18))
+    else:
+        model = ImageToImageRetriever(nn.Identity(), prototype='features.pt')
+    model.head = nn.Identity()
+    model.head.num_classes = 2
+    assert [number_of_classes(model, part) for part in ('train', 'val', 'test')] == [2, None, None]
+    wrapped = nn.ModuleDict(dict(module=model))  # as by DistributedDataParallel
+    assert [number_of_classes(wrapped, part) for part in ('train', 'val')] == [2, None]
+
+
+def test_videos_number_classes_of_their_own():
+    """As in the configs of MMDetection: pedestrians are trained, among all that is annotated."""
+    content = json.loads(Path('coco.json').read_text())
+    for number, image in enumerate(content['images']):
+        image.update(video_id=1, frame_id=number)
+    for box in content['annotations']:
+        box.update(category_id=1, instance_id=1, visibility=1, mot_conf=1)
+    content.update(videos=[dict(id=1, name='a')], categories=[dict(id=1, name='pedestrian')])
+    Path('video.json').write_text(json.dumps(content))
+    val = dict(
+        type='mmdet.MOTChallengeDataset',
+        ann_file='video.json',
+        data_prefix=dict(img_path='images'),
+        test_mode=True,
+    )
+    train = dict(val, test_mode=False, metainfo=dict(classes=('pedestrian',)))
+    metric = dict(type='mmdet.CocoVideoMetric', ann_file='video.json')
+    start(train=train, val=val, evaluator=metric)
+    trained = dict(meta=dict(dataset_meta=dict(classes=('pedestrian',))))
+    start(test=val, evaluator=metric, checkpoint=trained)
+
+
 def test_labels_that_are_no_classes():
     """Of a regression, of several tasks, and of none."""
     samples = Sampled(dict(gt_label=label) for label in (0.5, dict(a=1), None, 'a text'))
@@ -628,6 +669,34 @@ def test_boxes_without_masks():
     for wrong in ([], None):
         change('coco.json', lambda c, wrong=wrong: c['annotations'][1].update(segmentation=wrong))
         assert 'images/b.png is annotated wrongly: ' in said(train=dict(COCO, pipeline=pipeline))
+
+
+def test_masks_that_are_not_among_the_annotations(warned, monkeypatch):
+    """Those of panoptic segments are in files."""
+    stub = SimpleNamespace(utils=SimpleNamespace(rgb2id=None))
+    monkeypatch.setitem(sys.modules, 'panopticapi', stub)
+    segments = [dict(id=1, category_id=i + 1, bbox=[8, 8, 32, 32], area=1024) for i in range(2)]
+    content = json.loads(Path('coco.json').read_text())
+    content['categories'] = [
+        dict(id=i + 1, name=name, isthing=name != 'sky') for i, name in enumerate(PANOPTIC)
+    ]
+    content['annotations'] = [
+        dict(image_id=image['id'], file_name=image['file_name'], segments_info=segments)
+        for image in content['images']
+    ]
+    Path('panoptic.json').write_text(json.dumps(content))
+    metainfo = dict(classes=PANOPTIC, thing_classes=CLASSES, stuff_classes=('sky',))
+    dataset = dict(
+        type='mmdet.CocoPanopticDataset',
+        ann_file='panoptic.json',
+        data_prefix=dict(img='images', seg='images'),
+        metainfo=metainfo,
+        pipeline=[dict(type='mmdet.LoadPanopticAnnotations')],
+    )
+    start(train=dataset)
+    assert not warned  # heads of boxes tell things apart, and stuff has no boxes
+    empty = dict(type='mmdet.LoadEmptyAnnotations', with_mask=True)
+    start(train=dict(COCO, pipeline=[empty]))
 
 
 def test_metrics_of_more_images(warned):

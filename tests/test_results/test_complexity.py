@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from mmdia.models import ResNet
 from mmdia.registry import MODELS
@@ -14,6 +15,8 @@ with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(Path(__file__).parents[2] / 'tools' / 'analysis_tools')
     import get_flops
 
+FPN = dict(in_channels=[8, 16, 32, 64], out_channels=8, num_outs=5)
+HEAD = dict(type='FCOSHead', num_classes=1, in_channels=8, feat_channels=8, norm_cfg=None)
 # (C, H * W) of the stages of a ResNet of width 8 on 64 x 64 pixels, with two blocks each.
 STAGES = ((8, 16**2), (16, 8**2), (32, 4**2), (64, 2**2))
 
@@ -78,6 +81,18 @@ def test_tool(monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', ['get_flops.py', 'resnet19'])
     with pytest.raises(SystemExit, match='config resnet19 cannot be read'):
         get_flops.main()
+
+
+def test_detectors_within_other_models():
+    backbone = dict(type='mmdia.ResNet', depth=18, base_channels=8)
+    detector = dict(type='FCOS', backbone=backbone, neck=dict(type='FPN', **FPN), bbox_head=HEAD)
+    tracker = dict(type='QDTrack', detector=detector)
+    teacher = dict(type='SoftTeacher', detector=detector, semi_train_cfg=dict())
+    expected = measure_complexity(Config(dict(default_scope='mmdet', model=detector)), 64).flops
+    assert expected > 0
+    for model in (tracker, teacher):
+        cfg = Config(dict(default_scope='mmdet', model=model))
+        assert measure_complexity(cfg, 64).flops == expected
 
 
 def test_classifiers_count_with_their_heads():
