@@ -100,6 +100,32 @@ def test_integration(run):
     assert all(float(row['importance']) == 1 for row in rows if row['target block'] == '2')
 
 
+@pytest.mark.parametrize(
+    ('attention', 'value'),
+    [
+        (dict(type='mmdia.SGE', groups=2), 'spatial_gate'),
+        (dict(type='mmdia.NonLocal'), 'pair_weight'),
+    ],
+)
+def test_integration_of_maps_of_different_sizes(run, folder, attention, value):
+    cfg = Config.fromfile(folder / 'plain.py')
+    cfg.model.backbone.interaction = dict(type='mmdia.BlockAttention', attention=attention)
+    cfg.test_dataloader.batch_size = 1
+    resize = dict(type='mmcv.RandomResize', scale=(8, 8), ratio_range=(1.0, 3.0))
+    cfg.test_dataloader.dataset.pipeline.insert(0, resize)
+    cfg.dump(folder / 'maps.py')
+    with pytest.raises(SystemExit, match=f'maps: {value} needs images of one size: .* differ'):
+        run('attention.py', 'integration', 'maps.py', 'none', '--max-images', 6, '--value', value)
+
+
+def test_gradients_of_a_frozen_network(run, folder):
+    cfg = Config.fromfile(folder / 'plain.py')
+    cfg.model.backbone.frozen_stages = 3
+    cfg.dump(folder / 'frozen.py')
+    with pytest.raises(SystemExit, match='frozen: no block gets a gradient; is all of it frozen'):
+        run('gradients.py', 'frozen.py', 'none', *FEW)
+
+
 def test_gradients(run):
     options = ('--max-images', 8, '--batch-size', 4, '--labels', 'a', 'b')
     rows, text = run('gradients.py', 'plain.py', 'none', '--beside', 'DIA.py', 'none', *options)

@@ -113,7 +113,7 @@ def norm_config(norm: nn.Module) -> dict:
     if isinstance(norm, nn.GroupNorm):
         return dict(type='GN', num_groups=norm.num_groups, eps=norm.eps)
     kind = 'SyncBN' if isinstance(norm, nn.SyncBatchNorm) else 'BN'
-    return dict(type=kind, eps=norm.eps, momentum=getattr(norm, 'momentum', 0.1))
+    return dict(type=kind, eps=getattr(norm, 'eps', 1e-5), momentum=getattr(norm, 'momentum', 0.1))
 
 
 def check_norms(interaction: LayerInteraction, norm: nn.Module) -> None:

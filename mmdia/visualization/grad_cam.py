@@ -111,6 +111,7 @@ def grad_cam(
         if not 0 <= category < logits.shape[1]:
             raise ValueError(f'category must be in 0 ... {logits.shape[1] - 1}, got {category}')
         cam.activations_and_grads.clear()
+        image = image.detach().requires_grad_()  # so that gradients reach frozen blocks
         maps = cam(image, [targets.ClassifierOutputTarget(category)])[0]
     model.zero_grad()
     return BlockMaps(blocks, maps, category, logits.softmax(1)[0, category].item())

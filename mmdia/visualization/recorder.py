@@ -26,7 +26,8 @@ class Record:
     Attributes:
         count (int): Number of samples seen.
         mean (Tensor): The mean over all samples, of maps also over their positions,
-            in double precision.
+            in double precision. Not a number where sizes that are no positions of a
+            map differ, as those of ``pair_weight`` with the size of the images.
     """
 
     def __init__(self, max_samples: int) -> None:
@@ -53,6 +54,9 @@ class Record:
             return
         variance, mean = torch.var_mean(value.to(single_or_double(value)), dims, correction=0)
         variance, mean = variance.cpu().double(), mean.cpu().double()
+        if self.numbers and mean.shape != self.mean.shape:
+            self.mean = self._sum_of_squares = torch.tensor(float('nan'), dtype=torch.float64)
+            return
         # Chan et al., "Updating formulae and a pairwise algorithm for computing sample variances".
         total = self.numbers + numbers
         change = mean - self.mean
@@ -72,6 +76,11 @@ class Record:
         if len(sizes) > 1:
             raise ValueError(f'the recorded maps differ in size: {sorted(sizes)}')
         return torch.cat(self._kept)
+
+    @property
+    def values(self) -> Tensor:
+        """All numbers of these samples side by side, also of maps that differ in size."""
+        return torch.cat([value.flatten() for value in self._kept])
 
     @property
     def variance(self) -> Tensor:
@@ -168,7 +177,8 @@ class Recorder:
                 for i, (block, output) in enumerate(zip(stage, stage.outputs)):
                     enter = partial(self._enter_block, f'{name}.{i}')
                     stack.callback(block.register_forward_pre_hook(enter).remove)
-                    stack.callback(output.register_forward_hook(self._leave_block).remove)
+                    leave = partial(self._leave_block, f'{name}.{i}')
+                    stack.callback(output.register_forward_hook(leave).remove)
             if hasattr(torch.compiler, 'set_stance'):  # not in old PyTorch
                 stack.enter_context(torch.compiler.set_stance('force_eager'))
             stack.callback(LISTENERS.remove, self._listen)
@@ -181,7 +191,9 @@ class Recorder:
         self._place = local()
 
     def _enter_block(self, name: str, block: nn.Module, inputs: Tuple) -> None:
-        self._place.block, self._place.seen = name, {}
+        # Not where a checkpoint computes it again, in a backward pass.
+        if torch._C._current_graph_task_id() == -1:
+            self._place.block, self._place.seen = name, {}
 
     def _listen(self, name: str, value: Tensor, dim: int) -> None:
         block = getattr(self._place, 'block', None)
@@ -194,14 +206,14 @@ class Recorder:
         if self.names is None or name in self.names:
             self._add(name, block, value.movedim(dim, 0))
 
-    def _leave_block(self, module: nn.Module, inputs: Tuple, output: Tensor) -> None:
-        block, self._place.block = self._place.block, None
+    def _leave_block(self, name: str, module: nn.Module, inputs: Tuple, output: Tensor) -> None:
+        block, self._place.block = getattr(self._place, 'block', None), None
         if self.names is None:
             return
-        if OUTPUT in self.names:
-            self._add(OUTPUT, block, output)
+        if OUTPUT in self.names and block is not None:
+            self._add(OUTPUT, name, output)
         if GRADIENT in self.names and output.requires_grad:
-            output.register_hook(partial(self._add, GRADIENT, block))
+            output.register_hook(partial(self._add, GRADIENT, name))
 
     def _add(self, name: str, block: str, value: Tensor) -> None:
         records = self.records.setdefault(name, {})

@@ -97,12 +97,39 @@ class Backend:
 def test_backends_with_histograms_of_their_own():
     board, wandb = Backend(Board()), Backend(Wandb())
     runner = SimpleNamespace(visualizer=SimpleNamespace(_vis_backends=dict(a=board, b=wandb)))
-    samples = {'layer1.0': torch.rand(4, 8)}
-    add_histograms(runner, 'gate', samples, step=7)
-    ((key, values),) = board.experiment.written.items()
+    values = {'layer1.0': torch.rand(32)}
+    add_histograms(runner, 'gate', values, step=7)
+    ((key, written),) = board.experiment.written.items()
     assert key == ('attention/gate/layer1.0', 7)
-    assert torch.equal(values, samples['layer1.0'].flatten())
+    assert torch.equal(written, values['layer1.0'])
     assert wandb.scalars == {'attention/gate/layer1.0/histogram': 'histogram of 32'}
+
+
+class Canvas:
+    """A backend that takes images."""
+
+    experiment = None
+
+    def __init__(self):
+        self.images = {}
+
+    def add_image(self, name, image, step):
+        self.images[name, step] = image
+
+
+@pytest.mark.parametrize('value', (float('nan'), float('inf'), -float('inf')))
+def test_values_that_are_not_finite(value):
+    """As those of gradients where the loss scale is too large: the training goes on."""
+    board, wandb, canvas = Backend(Board()), Backend(Wandb()), Canvas()
+    backends = dict(a=board, b=wandb, c=canvas)
+    runner = SimpleNamespace(visualizer=SimpleNamespace(_vis_backends=backends))
+    some, none = torch.tensor([0.5, value, 1]), torch.full((3,), value)
+    add_histograms(runner, 'gradient', {'layer1.0': some, 'layer1.1': none}, step=7)
+    assert list(board.experiment.written) == [('attention/gradient/layer1.0', 7)]
+    assert wandb.scalars == {'attention/gradient/layer1.0/histogram': 'histogram of 2'}
+    assert list(canvas.images) == [('attention_gradient', 7)]
+    add_histograms(runner, 'gradient', {'layer1.0': none}, step=8)
+    assert len(board.experiment.written) == len(canvas.images) == 1
 
 
 def test_wrong_arguments():

@@ -8,6 +8,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from mmcv.cnn import fuse_conv_bn
 from mmdet.models import ResNet as MMDetResNet
 from mmdet.models import ResNetV1d as MMDetResNetV1d
 from mmdet.models import ResNeXt as MMDetResNeXt
@@ -55,6 +56,7 @@ MODELS = {
     'timm group norm, GELU': lambda: timm_resnet(
         norm_layer='groupnorm', act_layer='gelu', channels=(32, 32, 64, 64)
     ),
+    'timm, fused norms': lambda: fuse_conv_bn(timm_resnet().eval()),
     'timm features': lambda: timm.create_model('test_resnet', features_only=True),
     'MMPretrain basic': lambda: MMPretrainResNet(18, base_channels=8, drop_path_rate=0.3),
     'MMPretrain SE': lambda: MMPretrainSEResNet(50, base_channels=16),
@@ -421,6 +423,20 @@ def with_wrapped_stage(model, stage):
     return model
 
 
+class Adapter(nn.Module):
+    """A layer with something added, as those of adapters of low rank."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.base_layer = layer
+
+
+def with_adapter(model, name):
+    parent, _, child = name.rpartition('.')
+    setattr(model.get_submodule(parent), child, Adapter(model.get_submodule(name)))
+    return model
+
+
 class Wrapped(nn.parallel.DistributedDataParallel):
     def __init__(self, module):
         nn.Module.__init__(self)
@@ -479,6 +495,21 @@ REFUSED = {
         lambda: timm_resnet(norm_layer='layernorm2d'),
         config('mmdia.DLALight'),
         'interaction must have a norm_cfg for blocks with a LayerNorm2d, got a DLALight',
+    ),
+    'fused norms': (
+        lambda: fuse_conv_bn(timm_resnet().eval()),
+        config('mmdia.MRLABase'),
+        'interaction must have a norm_cfg for blocks with a Identity, got a MRLABase',
+    ),
+    'replaced norm': (
+        lambda: with_adapter(timm_resnet(), 'layer1.1.bn2'),
+        config('mmdia.LayerAggregation'),
+        'interaction must have a norm_cfg for blocks with a Adapter, got a LayerAggregation',
+    ),
+    'replaced convolution': (
+        lambda: with_adapter(timm_resnet(), 'layer2.0.conv1'),
+        DIA,
+        r'layer2\.0\.conv1 must be a convolution, got a Adapter: attach the interaction first',
     ),
     'DropBlock': (
         lambda: timm_resnet(drop_block_rate=0.1),

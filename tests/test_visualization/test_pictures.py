@@ -206,6 +206,20 @@ def test_grad_cam(classifier, branches):
         )
 
 
+@pytest.mark.parametrize('branches', [False, True])
+@pytest.mark.parametrize('number', [2, 4])
+def test_grad_cam_of_frozen_stages(classifier, number, branches):
+    image = torch.rand(1, 3, 32, 32)
+    expected = grad_cam(classifier, image, category=3, branches=branches)
+    for stage in classifier.backbone.stages()[:number]:
+        stage.requires_grad_(False)
+    for module in classifier.backbone.stem_modules():
+        module.requires_grad_(False)
+    result = grad_cam(classifier, image, category=3, branches=branches)
+    np.testing.assert_allclose(result.maps, expected.maps, atol=1e-5)
+    assert not image.requires_grad
+
+
 def test_grad_cam_of_the_predicted_class(classifier):
     image = torch.rand(1, 3, 32, 32)
     result = grad_cam(classifier, image, blocks=['layer4.1'])

@@ -5,6 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from mmdia.apis import list_attentions
 from mmdia.models import DIAResNet, LayerInteraction, ResNet, record
@@ -40,6 +41,14 @@ ATTENTIONS = {
 def network(interaction, **kwargs):
     torch.manual_seed(0)
     return randomize(slim_resnet(interaction, num_stages=2, small_stem=True, **kwargs))
+
+
+def with_attention(attention, shared=False):
+    args = dict(type=attention)
+    args |= {'mmdia.SGE': dict(groups=2)}.get(attention, {})
+    args |= dict.fromkeys({'ratio'} & set(MODELS.get(attention).__init__.__annotations__), 2)
+    interaction = 'mmdia.SharedAttention' if shared else 'mmdia.BlockAttention'
+    return network(interaction, interaction_args=dict(attention=args))
 
 
 @pytest.fixture
@@ -93,11 +102,7 @@ def test_every_method_says_what_it_computes(interaction, images):
 @pytest.mark.parametrize('shared', [False, True])
 @pytest.mark.parametrize('attention', list_attentions())
 def test_every_attention_in_every_block(attention, shared, images):
-    args = dict(type=attention)
-    args |= {'mmdia.SGE': dict(groups=2)}.get(attention, {})
-    args |= dict.fromkeys({'ratio'} & set(MODELS.get(attention).__init__.__annotations__), 2)
-    interaction = 'mmdia.SharedAttention' if shared else 'mmdia.BlockAttention'
-    model = network(interaction, interaction_args=dict(attention=args)).eval()
+    model = with_attention(attention, shared).eval()
     with Recorder(model) as recorder, torch.no_grad():
         model(images)
     assert recorder.records.keys() == ATTENTIONS.get(attention, {'gate'})
@@ -216,10 +221,25 @@ def test_statistics_are_those_of_all_samples_together():
         for block in recorder.blocks:
             few, everything = recorder[name][block], whole[name][block].samples
             assert few.count == 10 and torch.equal(few.samples, everything[:6])
+            assert torch.equal(few.values, few.samples.flatten())
             everything = everything.double()
             torch.testing.assert_close(few.mean, everything.mean(dims), rtol=1e-5, atol=1e-6)
             variance = everything.var(dims, correction=0)
             torch.testing.assert_close(few.variance, variance, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize('attention', ATTENTIONS)
+def test_maps_of_different_sizes(attention):
+    model = with_attention(attention).eval()
+    with Recorder(model) as recorder, torch.no_grad():
+        for size in ((3, 3, 8, 8), (1, 3, 12, 8), (2, 3, 12, 8)):
+            model(torch.rand(size))
+    for name in ATTENTIONS[attention]:
+        for kept in recorder[name].values():
+            assert kept.count == 6 and kept.values.isfinite().all()
+            # Pairs of positions are others in other maps.
+            assert kept.mean.isnan().all() == (name == 'pair_weight')
+            assert kept.variance.isnan().all() == (name == 'pair_weight')
 
 
 def test_gradients_are_those_of_autograd(images):
@@ -245,6 +265,27 @@ def test_blocks_that_are_computed_again_count_once(images):
     # The plugin's gate comes first, the interaction's second.
     assert recorder.records.keys() == {'gate', 'gate_2', *STATE}
     assert all(r.count == 3 for records in recorder.records.values() for r in records.values())
+
+
+@pytest.mark.parametrize('reentrant', (True, False))
+@pytest.mark.parametrize('interaction', INTERACTIONS)
+def test_networks_that_are_computed_again_count_once(interaction, reentrant, images):
+    """Checkpoints from outside run blocks, and what is around them, in the backward pass."""
+    model = network(interaction)
+    names = [*NAMES[interaction], 'output', 'gradient']
+    with Recorder(model, names) as expected:
+        step(model, images)
+    model = network(interaction)
+    with Recorder(model, names) as recorder:
+        (out,) = checkpoint(model.train(), images.requires_grad_(), use_reentrant=reentrant)
+        out.square().mean().backward()
+        DIAResNet(18, num_stages=1, ratio=8)(images)  # of another model nothing is recorded
+    assert recorder.records.keys() == expected.records.keys()
+    for name in names:
+        assert recorder[name].keys() == expected[name].keys()
+        for block, kept in recorder[name].items():
+            assert kept.count == 3
+            torch.testing.assert_close(kept.samples, expected[name][block].samples)
 
 
 def test_a_method_of_a_user_needs_one_line(images):

@@ -145,7 +145,10 @@ def record_samples(subject: Subject, args: Namespace, value: Optional[str]) -> T
     wanted = args.stages or list(stages)
     if not set(wanted) <= stages.keys():
         raise SystemExit(f'--stages must be some of {", ".join(stages)}, got {" ".join(wanted)}')
-    return value, {stage: [record.samples for record in stages[stage]] for stage in wanted}
+    try:
+        return value, {stage: [record.samples for record in stages[stage]] for stage in wanted}
+    except ValueError as error:
+        raise SystemExit(f'{subject.label}: {value} needs images of one size: {error}') from error
 
 
 def draw_scores(args: Namespace) -> Picture:

@@ -40,6 +40,8 @@ def measure(subject: Subject, args: Namespace) -> Dict[str, Magnitudes]:
             loss, _ = model.parse_losses(model(**data, mode='loss'))
             loss.backward()
         model.zero_grad()
+        if not recorder.records:
+            raise SystemExit(f'{subject.label}: no block gets a gradient; is all of it frozen?')
         for stage, blocks in recorder.by_stage('gradient').items():
             magnitudes.setdefault(stage, Magnitudes()).add(blocks[-1].samples)
     return magnitudes

@@ -86,8 +86,8 @@ class AttentionHook(Hook):
             runner.visualizer.add_scalars(scalars, step=step)
         if self.histograms:
             for name in self.recorder.records:
-                samples = {b: r.samples for b, r in self.recorder[name].items()}
-                add_histograms(runner, name, samples, step)
+                values = {b: r.values for b, r in self.recorder[name].items()}
+                add_histograms(runner, name, values, step)
         self.recorder = None
 
     def after_train(self, runner: Runner) -> None:
@@ -100,32 +100,36 @@ class AttentionHook(Hook):
             self.recorder.__exit__()
 
 
-def add_histograms(runner: Runner, name: str, samples: Dict[str, Tensor], step: int) -> None:
-    """Write histograms to all backends.
+def add_histograms(runner: Runner, name: str, values: Dict[str, Tensor], step: int) -> None:
+    """Write histograms of the finite values to all backends.
 
     Args:
         runner (Runner): The runner.
         name (str): What the values are.
-        samples (Dict[str, Tensor]): The values of each block.
+        values (Dict[str, Tensor]): The values of each block, of shape (n,).
         step (int): The iteration.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     from mmdia.visualization.gates import plot_histograms
 
+    finite = {block: numbers[numbers.isfinite()] for block, numbers in values.items()}
+    finite = {block: numbers for block, numbers in finite.items() if len(numbers)}
+    if not finite:
+        return
     image = None
     for backend in runner.visualizer._vis_backends.values():
         experiment = backend.experiment
         if hasattr(experiment, 'add_histogram'):  # TensorBoard
-            for block, values in samples.items():
-                experiment.add_histogram(f'{PREFIX}/{name}/{block}', values.flatten(), step)
+            for block, numbers in finite.items():
+                experiment.add_histogram(f'{PREFIX}/{name}/{block}', numbers, step)
         elif hasattr(experiment, 'Histogram'):  # Weights & Biases
             histograms = {
-                f'{PREFIX}/{name}/{block}/histogram': experiment.Histogram(values.flatten().numpy())
-                for block, values in samples.items()
+                f'{PREFIX}/{name}/{block}/histogram': experiment.Histogram(numbers.numpy())
+                for block, numbers in finite.items()
             }
             backend.add_scalars(histograms, step=step)
         else:
             if image is None:
-                image = img_from_canvas(FigureCanvasAgg(plot_histograms(name, samples)))
+                image = img_from_canvas(FigureCanvasAgg(plot_histograms(name, finite)))
             backend.add_image(f'{PREFIX}_{name}', image, step=step)

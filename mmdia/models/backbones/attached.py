@@ -94,9 +94,15 @@ class AttachedBlock(ResidualBlock):
         self.num_convs = 3 if hasattr(block, 'conv3') else 2
         self.norm_names = []
         for i in range(1, self.num_convs + 1):
+            conv = getattr(block, f'conv{i}')
+            if not hasattr(conv, 'out_channels'):
+                raise ValueError(
+                    f'{name}.conv{i} must be a convolution, got a {type(conv).__name__}: attach '
+                    'the interaction first, and replace layers afterwards'
+                )
             norm = getattr(block, f'norm{i}_name', f'bn{i}')
             self.norm_names.append(norm)
-            self.add_module(f'conv{i}', getattr(block, f'conv{i}'))
+            self.add_module(f'conv{i}', conv)
             self.add_module(norm, getattr(block, norm))
         self.plugin_names = self._take_plugins(block)
         self.act = activations(block)[0]
