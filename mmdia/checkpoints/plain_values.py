@@ -9,9 +9,10 @@ or is refused.
 import re
 from argparse import Namespace
 from collections import Counter, OrderedDict
+from dataclasses import dataclass
 from functools import cache
 from pickle import UnpicklingError
-from typing import Any, Callable, Dict, Union
+from typing import Any, Callable, Dict
 
 import numpy as np
 import torch
@@ -28,10 +29,10 @@ TENSOR_DTYPE = re.compile(
 KEYS = (str, bytes, int, float, complex, type(None), np.generic)
 # What makes tensors from their storages. PyTorch 2.1 lacks the last.
 TENSORS = ('_rebuild_tensor', '_rebuild_parameter', '_rebuild_tensor_v2', '_rebuild_tensor_v3')
-METHODS = {
-    HistoryBuffer: ('min', 'max', 'current', 'mean'),
-    OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
-}
+# Methods that logs and schedules refer to.
+METHODS = {name: getattr(HistoryBuffer, name) for name in ('min', 'max', 'current', 'mean')}
+for name in ('_annealing_cos', '_annealing_linear'):
+    METHODS[name] = getattr(OneCycleParamScheduler, name)
 
 
 class NotPlainError(UnpicklingError):
@@ -46,6 +47,7 @@ class NotPlainError(UnpicklingError):
         self.name = name
 
 
+@dataclass
 class Maker:
     """What a pickle may call.
 
@@ -53,10 +55,7 @@ class Maker:
         function (Callable): What is called in its place.
     """
 
-    __slots__ = ('function',)
-
-    def __init__(self, function: Callable) -> None:
-        self.function = function
+    function: Callable
 
 
 def check(condition: bool, problem: str) -> None:
@@ -72,14 +71,6 @@ def check_key(key: Any) -> Any:
     return key
 
 
-def refuse(*args: Any) -> None:
-    """Stand for what is named as an argument, and not called."""
-    check(False, 'a call of a class that is only to be named')
-
-
-ARRAY, ONE_CYCLE, HISTORY = Maker(refuse), Maker(refuse), Maker(lambda: HistoryBuffer())
-
-
 # What makes values
 
 
@@ -88,21 +79,10 @@ def make_dict(items: list = ()) -> OrderedDict:
     return OrderedDict((check_key(key), value) for key, value in items)
 
 
-def make_counter(counts: dict) -> Counter:
-    """Stand for ``Counter``."""
-    check(type(counts) is dict, 'a counter of no dict')
-    return Counter(counts)
-
-
 def make_bytes(text: str = '', encoding: str = 'latin1') -> bytes:
     """Bytes, which protocol 2 writes as text."""
     check(type(text) is str and encoding in ('latin1', 'latin-1'), f'bytes in {encoding!r}')
     return text.encode('latin1')
-
-
-def make_bytearray(content: Union[str, bytes] = b'', encoding: str = 'latin1') -> bytearray:
-    """Stand for ``bytearray``, which would take a size as well."""
-    return bytearray(content if type(content) is bytes else make_bytes(content, encoding))
 
 
 def make_dtype(code: str, *_: bool) -> np.dtype:
@@ -128,18 +108,17 @@ def make_scalar(dtype: np.dtype, data: bytes) -> np.generic:
     return value
 
 
-def make_array(cls: Maker, *_: Any) -> np.ndarray:
+def make_array(cls: Any, *_: Any) -> np.ndarray:
     """An array to be filled."""
-    check(cls is ARRAY, 'a subclass of the arrays of NumPy')
+    check(cls is np.ndarray, 'a subclass of the arrays of NumPy')
     return np.empty(0)
 
 
-def find_method(owner: Maker, name: str) -> Callable:
-    """A method of :data:`METHODS`, and nothing else; pickles ask ``getattr`` for it."""
-    cls = {id(HISTORY): HistoryBuffer, id(ONE_CYCLE): OneCycleParamScheduler}.get(id(owner))
-    if name not in METHODS.get(cls, ()):
+def find_method(owner: Any, name: str) -> Callable:
+    """Stand for ``getattr``, of whatever: a method of :data:`METHODS`, and nothing else."""
+    if type(name) is not str or name not in METHODS:
         raise NotPlainError(f'builtins.getattr of {name!r}')
-    return getattr(cls, name)
+    return METHODS[name]
 
 
 # What fills them
@@ -147,12 +126,8 @@ def find_method(owner: Maker, name: str) -> Callable:
 
 def fill_dict(values: OrderedDict, state: dict) -> None:
     """Set what ``nn.Module.state_dict`` adds: the versions of all modules."""
-    versions = state['_metadata']
-    check(len(state) == 1 and isinstance(versions, dict), 'attributes of a dict')
-    for entry in versions.values():
-        check(type(entry) is dict, 'versions that are no dicts')
-        check(type(entry.get('version')) in (int, type(None)), 'versions that are no integers')
-    values._metadata = versions
+    check(list(state) == ['_metadata'], 'attributes of a dict')
+    values._metadata = state['_metadata']
 
 
 def fill_namespace(options: Namespace, state: dict) -> None:
@@ -170,20 +145,14 @@ def fill_dtype(dtype: np.dtype, state: tuple) -> None:
 def fill_array(array: np.ndarray, state: tuple) -> None:
     """Set shape, type and values, where they fit."""
     _, shape, dtype, is_fortran, data = state
-    count = len(make_values(dtype, data))
-    sizes = all(type(size) is int and size >= 0 for size in shape)
-    check(sizes and np.prod(shape, dtype=object) == count, f'{count} values of shape {shape}')
-    array.__setstate__((1, tuple(shape), dtype, bool(is_fortran), data))
+    values = make_values(dtype, data).reshape(shape, order='F' if is_fortran else 'C')
+    array.__setstate__(values.__reduce__()[2])
 
 
 def fill_history(history: HistoryBuffer, state: dict) -> None:
     """Set values and counts; the methods are those of this version."""
-    values, counts, length = (state[n] for n in ('_log_history', '_count_history', 'max_length'))
-    for array in (values, counts):
-        check(type(array) is np.ndarray and array.dtype.kind in 'biuf', 'a log of no numbers')
-    check(values.shape == counts.shape == (len(values),), 'a log of values without counts')
-    check(type(length) is int and length > 0, 'a log without a length')
-    history._log_history, history._count_history, history.max_length = values, counts, length
+    for name in ('_log_history', '_count_history', 'max_length'):
+        setattr(history, name, state[name])
 
 
 FILLERS = {
@@ -212,18 +181,18 @@ def known_names() -> Dict[str, Any]:
     makers = {
         '_codecs.encode': make_bytes,
         'argparse.Namespace': Namespace,
-        'collections.Counter': make_counter,
+        'collections.Counter': lambda counts: Counter({**counts}),  # of nothing but a dict
         'collections.OrderedDict': make_dict,
         'numpy.dtype': make_dtype,
         'torch.Size': torch.Size,
         'torch.device': torch.device,
+        f'{HistoryBuffer.__module__}.HistoryBuffer': lambda: HistoryBuffer(),
     }
     for name in TENSORS:
         if hasattr(_utils, name):
             makers[f'torch._utils.{name}'] = getattr(_utils, name)
     for module in ('builtins', '__builtin__'):  # of Python 3 and of its protocol 2
         makers[f'{module}.bytes'] = make_bytes
-        makers[f'{module}.bytearray'] = make_bytearray
         makers[f'{module}.complex'] = complex
         makers[f'{module}.getattr'] = find_method
         makers[f'{module}.set'] = lambda values: set(map(check_key, values))
@@ -234,19 +203,7 @@ def known_names() -> Dict[str, Any]:
         **{name: Maker(function) for name, function in makers.items()},
         **{str(dtype): dtype for dtype in vars(torch).values() if is_plain(dtype)},
         'torch.storage.UntypedStorage': torch.UntypedStorage,
-        'numpy.ndarray': ARRAY,
-        f'{HistoryBuffer.__module__}.HistoryBuffer': HISTORY,
-        f'{OneCycleParamScheduler.__module__}.OneCycleParamScheduler': ONE_CYCLE,
+        # Named as arguments, and not called.
+        'numpy.ndarray': np.ndarray,
+        f'{OneCycleParamScheduler.__module__}.OneCycleParamScheduler': OneCycleParamScheduler,
     }
-
-
-def find(name: str) -> Any:
-    """What stands for a name in a pickle.
-
-    Raises:
-        NotPlainError: If it is not known.
-    """
-    known = known_names()
-    if name not in known:
-        raise NotPlainError(name)
-    return known[name]

@@ -57,7 +57,9 @@ def read_file(path: Union[str, os.PathLike], trust: bool = False, map_location: 
     with open(path, 'rb') as file:
         try:
             if is_safetensors(path):
-                return safetensors().load_file(path, device=str(map_location))
+                from safetensors.torch import load_file
+
+                return load_file(path, device=str(map_location))
             if trust or is_trusted():
                 return torch.load(file, map_location=map_location, weights_only=False)
             return read_plain(file, map_location)
@@ -83,13 +85,14 @@ def read_plain(file: BinaryIO, map_location: Any) -> Any:
     Raises:
         NotPlainError: If there is anything else.
     """
-    check_format(file)
-    if starts_with(file, ZIP):
-        source, room = file, record_sizes(file).__getitem__
-    else:
-        # A file that is also a tar archive would be unpacked.
-        data = file.read()
-        source, room = io.BytesIO(data), lambda key: len(data)
+    archive = open_archive(file)
+    # A file that is also a tar archive would be unpacked.
+    source = file if archive else io.BytesIO(file.read())
+
+    def room(key: str) -> int:
+        """The bytes that a storage can have."""
+        return len(archive.get_record(f'data/{key}') if archive else source.getbuffer())
+
     if os.environ.get('TORCH_FORCE_WEIGHTS_ONLY_LOAD') in ('1', 'y', 'yes', 'true'):
         return torch.load(source, map_location=map_location, weights_only=True)
     return torch.load(
@@ -97,16 +100,26 @@ def read_plain(file: BinaryIO, map_location: Any) -> Any:
     )
 
 
-def record_sizes(file: BinaryIO) -> Dict[str, int]:
-    """The bytes of each storage in a zip file, by its key."""
-    reader = torch._C.PyTorchFileReader(file)
-    sizes = {
-        name.removeprefix('data/'): len(reader.get_record(name))
-        for name in reader.get_all_records()
-        if name.startswith('data/')
-    }
+def open_archive(file: BinaryIO) -> Any:
+    """Open a file of :func:`torch.save`, which is a zip file, or None before PyTorch 1.6.
+
+    Raises:
+        NotPlainError: If it is a program in TorchScript.
+        ValueError: If it is no file of :func:`torch.save`, by its beginning.
+        RuntimeError: If it misses its end.
+    """
+    beginning = file.read(len(LEGACY))
     file.seek(0)
-    return sizes
+    if beginning == LEGACY:
+        return None
+    if not beginning.startswith(ZIP):
+        raise ValueError('torch.save writes no such file')
+    # Of two ways to read a zip file, this is the one of torch.load.
+    archive = torch._C.PyTorchFileReader(file)
+    if 'constants.pkl' in archive.get_all_records():
+        raise NotPlainError('a program in TorchScript')
+    file.seek(0)
+    return archive
 
 
 def check_file(path: Path) -> None:
@@ -119,37 +132,16 @@ def check_file(path: Path) -> None:
     with open(path, 'rb') as file:
         try:
             if is_safetensors(path):
-                safetensors().safe_open(path, 'pt')
+                from safetensors import safe_open
+
+                safe_open(path, 'pt')
             else:
-                check_format(file)
+                open_archive(file)
         except Exception as error:  # damaged files fail in every way
             raise ValueError(f'it is truncated or not a checkpoint: {error}') from error
 
 
-def starts_with(file: BinaryIO, beginning: bytes) -> bool:
-    """Whether a file starts with some bytes."""
-    found = file.read(len(beginning))
-    file.seek(0)
-    return found == beginning
-
-
-def check_format(file: BinaryIO) -> None:
-    """Check that a file is one of :func:`torch.save`, by its beginning.
-
-    Raises:
-        NotPlainError: If it is a program in TorchScript.
-        ValueError: If it is no file of :func:`torch.save`.
-    """
-    if starts_with(file, ZIP):
-        # Of two ways to read a zip file, this is the one of torch.load.
-        if 'constants.pkl' in torch._C.PyTorchFileReader(file).get_all_records():
-            raise NotPlainError('a program in TorchScript')
-        file.seek(0)
-    elif not starts_with(file, LEGACY):
-        raise ValueError('torch.save writes no such file')
-
-
-def save_file(state: Dict[str, Any], path: Union[str, os.PathLike]) -> None:
+def save_file(state: Dict[str, Tensor], path: Union[str, os.PathLike]) -> None:
     """Save a state dict as a file of safetensors.
 
     Args:
@@ -157,28 +149,14 @@ def save_file(state: Dict[str, Any], path: Union[str, os.PathLike]) -> None:
         path (str | os.PathLike): The file, whose name must end so.
 
     Raises:
-        ValueError: If the name does not end in ``.safetensors``, or a value is
-            not a tensor.
+        ValueError: If the name does not end in ``.safetensors``.
+        TypeError: If a value is not a tensor.
         ImportError: If safetensors is not installed.
     """
+    import safetensors.torch
+
     if not is_safetensors(Path(path)):
         raise ValueError(f'the name of a file of safetensors must end so, got {path}')
-    others = [key for key, value in state.items() if not isinstance(value, Tensor)]
-    if others:
-        raise ValueError(f'files of safetensors hold tensors alone, got {", ".join(others)}')
     # Tensors must not share memory.
-    copies = {key: value.detach().contiguous().clone() for key, value in state.items()}
-    safetensors().save_file(copies, path, metadata=dict(format='pt'))
-
-
-def safetensors() -> Any:
-    """The module ``safetensors.torch``.
-
-    Raises:
-        ImportError: If it is not installed.
-    """
-    try:
-        import safetensors.torch as module
-    except ImportError as error:
-        raise ImportError('files of safetensors need it: pip install safetensors') from error
-    return module
+    copies = {name: torch.clone(value).contiguous() for name, value in state.items()}
+    safetensors.torch.save_file(copies, path, metadata=dict(format='pt'))

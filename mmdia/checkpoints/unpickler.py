@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Callable
 
 import torch
 
-from .plain_values import Maker, NotPlainError, check, check_key, fill, find, is_plain
+from .plain_values import Maker, NotPlainError, check, check_key, fill, is_plain, known_names
 
 # What :func:`torch.save` writes, beside the opcodes below.
 OPCODES = (
@@ -44,7 +44,10 @@ class Unpickler(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """What stands for a name."""
-        return find(f'{module}.{name}')
+        full_name = f'{module}.{name}'
+        if full_name not in known_names():
+            raise NotPlainError(full_name)
+        return known_names()[full_name]
 
     def load_call(self) -> None:
         """Call what may be called."""

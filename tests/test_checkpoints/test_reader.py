@@ -17,8 +17,7 @@ from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from mmdia.checkpoints import UnsafeCheckpointError, plain_values, read_file, save_file
-from mmdia.checkpoints.plain_values import METHODS
+from mmdia.checkpoints import UnsafeCheckpointError, read_file, save_file, unpickler
 
 
 class Call:
@@ -97,7 +96,8 @@ def test_other_attributes_are_refused(path, args):
 
 
 def test_known_methods_are_read(path):
-    methods = [(cls, name) for cls, names in METHODS.items() for name in names]
+    methods = [(HistoryBuffer, name) for name in ('min', 'max', 'current', 'mean')]
+    methods += [(OneCycleParamScheduler, f'_annealing_{name}') for name in ('cos', 'linear')]
     torch.save([Call(getattr, *method) for method in methods], path)
     assert read_file(path) == [getattr(*method) for method in methods]
 
@@ -117,7 +117,7 @@ def test_what_is_read_is_what_was_saved(path, zipped):
         types=[torch.ones(2, dtype=dtype) for dtype in (torch.half, torch.bool, torch.complex64)],
         empty=[torch.ones(0), torch.ones(2, 0), torch.tensor(3)],
         parameter=torch.nn.Parameter(torch.ones(2)),
-        values=[None, True, 1, -1, 2**80, 0.5, 1j, 'text', b'bytes', bytearray(b'more'), (1, (2,))],
+        values=[None, True, 1, -1, 2**80, 0.5, 1j, 'text', b'bytes', (1, (2,))],
         sets={1, 'a'},
         torch=[torch.float16, torch.device('cuda:1'), torch.Size((1, 2))],
         nested={1: {(1, 'a'): [{}]}},
@@ -139,8 +139,7 @@ def test_what_is_read_is_what_was_saved(path, zipped):
 
 def test_tensors_are_read_by_a_pytorch_that_lacks_the_latest_form(path, monkeypatch):
     monkeypatch.delattr('torch._utils._rebuild_tensor_v3', raising=False)  # as in torch 2.1
-    uncached = plain_values.known_names.__wrapped__
-    monkeypatch.setattr(plain_values, 'known_names', uncached)
+    monkeypatch.setattr(unpickler, 'known_names', unpickler.known_names.__wrapped__)
     torch.save(dict(weight=torch.ones(2)), path)
     assert torch.equal(read_file(path)['weight'], torch.ones(2))
 
@@ -317,15 +316,14 @@ def test_safetensors(tmp_path):
 def test_what_safetensors_cannot_hold(tmp_path):
     with pytest.raises(ValueError, match=r'must end so, got weights\.pth'):
         save_file({}, 'weights.pth')
-    with pytest.raises(ValueError, match='hold tensors alone, got meta'):
+    with pytest.raises(TypeError, match='must be Tensor, not int'):
         save_file(dict(weight=torch.ones(1), meta=1), tmp_path / 'weights.safetensors')
 
 
 def test_safetensors_is_not_installed(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'safetensors', None)
     monkeypatch.setitem(sys.modules, 'safetensors.torch', None)
     path = tmp_path / 'weights.safetensors'
     path.touch()
     for action in (lambda: read_file(path), lambda: save_file({}, path)):
-        with pytest.raises(ImportError, match='pip install safetensors'):
+        with pytest.raises(ImportError, match='safetensors'):
             action()

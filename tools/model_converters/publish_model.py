@@ -23,7 +23,7 @@ from renaming import listed
 from torch import nn
 
 import mmdia  # noqa: F401  (finds its models)
-from mmdia.checkpoints.reader import is_trusted, safetensors
+from mmdia.checkpoints.reader import is_trusted
 from mmdia.cli.command_line import add_trust_argument, load_config, protect
 from mmdia.cli.outputs import user_path
 from mmdia.models.utils import read_checkpoint
@@ -196,7 +196,9 @@ def publish(args: Namespace) -> None:
     data = serialize(dict(meta=meta, state_dict=state))
     file = write_named(args.folder, name, '.pth', data)
     if args.safetensors:
-        write_named(args.folder, name, '.safetensors', safetensors().save(state))
+        from safetensors.torch import save
+
+        write_named(args.folder, name, '.safetensors', save(state))
     entry = index_entry(name, args, file, parameters)
     if args.entry is not None:
         write_file(args.entry, entry.encode())
