@@ -31,14 +31,7 @@ def private_folder() -> Optional[Path]:
 
 
 def find_on_disk(checkpoint: Checkpoint) -> Optional[Path]:
-    """The file of a checkpoint in the package, in the user's folder or in the cache.
-
-    Args:
-        checkpoint (Checkpoint): The checkpoint.
-
-    Returns:
-        Path: The file, whose hash is right, or None.
-    """
+    """The file of a checkpoint in the user's folder, the package or the cache; None without one."""
     check = partial(check_hash, digits=checkpoint.sha256)
     folders = filter(None, (private_folder(), WEIGHTS, cache_folder()))
     paths = (folder / checkpoint.filename for folder in folders)

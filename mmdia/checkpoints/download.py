@@ -40,15 +40,7 @@ def report(message: str) -> None:
 
 
 def check_hash(path: Path, digits: str) -> None:
-    """Check the content of a file.
-
-    Args:
-        path (Path): The file.
-        digits (str): The first digits of its SHA-256.
-
-    Raises:
-        ValueError: If it has another.
-    """
+    """Raise a ``ValueError`` unless the SHA-256 of a file begins with these digits."""
     digest = sha256()
     with open(path, 'rb') as file:
         while data := file.read(CHUNK):
@@ -67,12 +59,7 @@ def is_good(path: Path, check: Check) -> bool:
 
 
 def is_current(path: Path, url: str) -> bool:
-    """Whether a file is what a server has, as far as its headers say.
-
-    Args:
-        path (Path): The file, which was downloaded from there.
-        url (str): The address. Without an answer the file counts as current.
-    """
+    """Whether a file is what a server has, as far as that answers and its headers say."""
     try:
         with urlopen(Request(url, headers=HEADERS, method='HEAD'), timeout=5) as response:
             size, date = map(response.headers.get, ('Content-Length', 'Last-Modified'))

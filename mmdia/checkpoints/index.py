@@ -44,15 +44,7 @@ class Checkpoint(NamedTuple):
 
 
 def read_hash(name: str, value: object) -> str:
-    """Check the hash of a checkpoint.
-
-    Args:
-        name (str): Name of the checkpoint.
-        value (object): What its entry says.
-
-    Raises:
-        ValueError: If that is no text of 8 to 64 hexadecimal digits.
-    """
+    """The hash in the entry of a checkpoint; raises a ``ValueError`` if it is none."""
     digits = value.lower() if isinstance(value, str) else ''
     if not HASH.fullmatch(digits):
         raise ValueError(

@@ -206,14 +206,7 @@ CONTENTS = {
     'tensor': (torch.ones(3), 'holds no state dict, but a Tensor'),
     'list': ([torch.ones(3)], 'holds no state dict, but a list'),
     'none': (None, 'holds no state dict, but a NoneType'),
-    'state': (dict(state_dict=[]), 'state_dict must be a dict, got a list'),
-    'meta': (dict(state_dict=STATE, meta='x'), 'meta must be a dict, got a str'),
-    'dataset': (
-        dict(state_dict=STATE, meta=dict(dataset_meta=None)),
-        'dataset_meta must be a dict, got a NoneType',
-    ),
-    'numbers': ({0: torch.ones(3)}, 'names of weights must be str, got 0'),
-    'numbers-below': (dict(state_dict={0: torch.ones(3)}), 'names of weights must be str, got 0'),
+    'state': (dict(state_dict=[]), 'holds no state dict, but a list'),
 }
 FILES = {
     'empty': (b'', ValueError, 'is truncated or not a checkpoint'),
