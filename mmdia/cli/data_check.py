@@ -120,17 +120,14 @@ def missing_path(cfg: dict) -> Optional[Tuple[str, str]]:
     if cfg.get('backend_args'):
         return None
     root, prefix = cfg.get('data_root') or '', cfg.get('data_prefix') or ''
-    paths = {'ann_file': cfg.get('ann_file')}
+    paths = {'data_root': '', 'ann_file': cfg.get('ann_file')}
     if not paths['ann_file']:
         folders = prefix if isinstance(prefix, dict) else {'': prefix}
-        paths = {f'data_prefix.{name}'.rstrip('.'): path for name, path in folders.items()}
+        paths.update((f'data_prefix.{name}'.rstrip('.'), path) for name, path in folders.items())
     for entry, path in paths.items():
-        path = os.path.join(root, os.path.expanduser(str(path or '')))
-        if not path or '://' in path or os.path.exists(path):
-            continue
-        if path.startswith(root) and root and not os.path.exists(root):
-            return 'data_root', root
-        return entry, path
+        path = os.path.join(root, os.path.expanduser(str(path))) if path else root
+        if path and '://' not in path and not os.path.exists(path):
+            return entry, path
     return None
 
 
@@ -224,15 +221,12 @@ class DataCheckHook(Hook):
                 refuse_numbers(key, dataset, fault)
 
 
-def trained_classes(checkpoint: Any) -> Optional[Tuple[str, ...]]:
+def trained_classes(checkpoint: dict) -> Optional[Tuple[str, ...]]:
     """The classes in a checkpoint of any version of the libraries; None if it names none."""
-    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
-    for place in (meta.get('dataset_meta'), meta) if isinstance(meta, dict) else ():
-        for name in ('classes', 'CLASSES'):
-            classes = place.get(name) if isinstance(place, dict) else None
-            if classes and isinstance(classes, (list, tuple)):
-                return tuple(classes)
-    return None
+    meta = checkpoint.get('meta') or {}
+    meta = {**meta, **(meta.get('dataset_meta') or {})}
+    classes = meta.get('classes', meta.get('CLASSES'))
+    return tuple(classes) if isinstance(classes, (list, tuple)) else None
 
 
 def datasets_of(part: str, loop: BaseLoop) -> Dict[str, Any]:
@@ -305,47 +299,32 @@ def check_samples(datasets: Dict[str, Any], part: str, num_classes: Optional[int
     for key, dataset in datasets.items():
         for fault in class_faults(dataset):
             stop(key, dataset, fault)
-        try:
-            found[key] = samples = look_through(dataset, num_classes)
-        except ValueError as error:
-            stop(key, dataset, str(error))
-        if samples.bad_images:
-            stop(
-                key,
-                dataset,
-                f'{len(samples.bad_images)} of the {samples.looked_at} images looked for do not '
-                f'exist or are empty: {names(samples.bad_images)}',
-            )
-        if samples.bad_labels:
-            label, source = samples.bad_labels[0]
-            stop(
-                key,
-                dataset,
-                f'{len(samples.bad_labels)} labels are not among the {num_classes} classes of the '
-                f'model, such as {label} in {source}',
-            )
+        found[key] = samples = look_through(dataset, num_classes)
+        for fault in samples.faults(num_classes):
+            stop(key, dataset, fault)
         check_boxes(key, dataset, samples, part)
         if part == 'train':
             check_presence(key, dataset, samples, num_classes)
         if type(getattr(dataset, 'pipeline', None)) is Compose:
             dataset.pipeline = PipelineWithNames(dataset.pipeline)
-    if any(samples.detection for samples in found.values()):
-        if not any(samples.labels for samples in found.values()):
-            key, dataset = next(iter(datasets.items()))
-            fault = (
-                'no image has a box of the classes; are their names those of the annotations, '
-                'and the boxes in pixels?'
-            )
-            (stop if part == 'train' else warn)(key, dataset, fault)
+    detection = any(samples.detection for samples in found.values())
+    if detection and not any(samples.labels for samples in found.values()):
+        key, dataset = next(iter(datasets.items()))
+        report = stop if part == 'train' else warn
+        report(
+            key,
+            dataset,
+            'no image has a box of the classes; are their names those of the annotations, '
+            'and the boxes in pixels?',
+        )
 
 
 def check_boxes(key: str, dataset: Any, samples: Samples, part: str) -> None:
     """Drop boxes of no area from a training: their regression has no finite loss."""
     if not samples.bad_boxes:
         return
-    shown = names([f'{boxes[0]} in {file}' for file, boxes in samples.bad_boxes.items()])
-    number = sum(map(len, samples.bad_boxes.values()))
-    fault = f'{number} boxes have no area within their image, [x1, y1, x2, y2]: {shown}'
+    shown = f'{len(samples.bad_boxes)} boxes have no area within their image, [x1, y1, x2, y2]'
+    fault = f'{shown}: {names(samples.bad_boxes)}'
     if part != 'train':
         warn(key, dataset, f'{fault}; none of them can be found')
     elif isinstance(dataset, BaseDataset):

@@ -2,10 +2,9 @@
 
 import math
 import os
-from collections import Counter
 from dataclasses import dataclass, field
-from numbers import Real
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Sized, Tuple
+from numbers import Integral
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Sized, Tuple
 
 import numpy as np
 from mmengine import load
@@ -84,18 +83,6 @@ def labels_of(sample: Dict[str, Any]) -> list:
     return [label for label in labels if not isinstance(label, list) or label]
 
 
-def class_number(label: Any) -> int:
-    """The number of a class, from an integer of any type.
-
-    Raises:
-        TypeError, ValueError: If it is none.
-    """
-    number = int(label)
-    if number != label:
-        raise ValueError(f'the label {label!r} is no number of a class')
-    return number
-
-
 def source_of(sample: Dict[str, Any], index: int) -> str:
     """The file of a sample's annotations, else of its image, else its index."""
     path = sample.get('xml_path') or sample.get('img_path')
@@ -113,20 +100,37 @@ class Samples:
     """What a pass over the samples of a dataset finds.
 
     Args:
+        wrong (str): The sample that cannot be read, and why. Defaults to none.
         looked_at (int): Number of images looked for on disk. Defaults to 0.
         bad_images (list[str]): Images that do not exist or are empty.
-        labels (Counter): Number of samples or boxes of each class.
-        bad_labels (list[tuple]): Labels out of range, with their files.
+        labels (set): The labels of samples or boxes.
+        bad_labels (list[str]): Labels that are no classes of the model, and their files.
         detection (bool): Whether there are lists of boxes. Defaults to False.
-        bad_boxes (dict[str, list]): Boxes of no area, by their files.
+        bad_boxes (list[str]): Boxes of no area, and their files.
     """
 
+    wrong: str = ''
     looked_at: int = 0
     bad_images: List[str] = field(default_factory=list)
-    labels: Counter = field(default_factory=Counter)
-    bad_labels: List[Tuple[int, str]] = field(default_factory=list)
+    labels: Set[int] = field(default_factory=set)
+    bad_labels: List[str] = field(default_factory=list)
     detection: bool = False
-    bad_boxes: Dict[str, list] = field(default_factory=dict)
+    bad_boxes: List[str] = field(default_factory=list)
+
+    def faults(self, num_classes: Optional[int]) -> Iterator[str]:
+        """Yield what is wrong in any run, for a model of so many classes."""
+        if self.wrong:
+            yield self.wrong
+        if self.bad_images:
+            yield (
+                f'{len(self.bad_images)} of the {self.looked_at} images looked for do not exist '
+                f'or are empty: {names(self.bad_images)}'
+            )
+        if self.bad_labels:
+            yield (
+                f'{len(self.bad_labels)} labels are not among the {num_classes} classes of the '
+                f'model, such as {self.bad_labels[0]}'
+            )
 
 
 def look_through(dataset: Any, num_classes: Optional[int] = None) -> Samples:
@@ -138,10 +142,7 @@ def look_through(dataset: Any, num_classes: Optional[int] = None) -> Samples:
             apart. Defaults to None: labels are not compared.
 
     Returns:
-        Samples: What was found.
-
-    Raises:
-        ValueError: If a sample is not what its libraries take; names its file.
+        Samples: What was found, up to the first sample that its libraries do not take.
     """
     found = Samples()
     transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
@@ -166,32 +167,26 @@ def look_through(dataset: Any, num_classes: Optional[int] = None) -> Samples:
             if masks and any('mask' not in instance for instance in sample.get('instances') or ()):
                 raise ValueError('a box has no segmentation, and the pipeline loads masks')
         except Exception as error:  # samples are wrong in every way
-            raise ValueError(f'{source} is annotated wrongly: {describe_error(error)}') from error
+            found.wrong = f'{source} is annotated wrongly: {describe_error(error)}'
+            break
     return found
 
 
 def look_at_annotations(
     sample: Dict[str, Any], source: str, num_classes: Optional[int], found: Samples
 ) -> None:
-    """Note the labels and boxes of a sample.
-
-    Args:
-        sample (dict): The sample.
-        source (str): Its file.
-        num_classes (int, optional): See :func:`look_through`.
-        found (Samples): Where they are noted.
-    """
+    """Note the labels and boxes of a sample from a file."""
     found.detection |= 'instances' in sample
     labels = labels_of(sample)
     if num_classes is None:  # labels may be anything
-        found.labels.update(label for label in labels if isinstance(label, Real))
+        labels = [label for label in labels if isinstance(label, Integral)]
     else:
-        labels = list(map(class_number, labels))
-        found.labels.update(labels)
-        found.bad_labels += [(label, source) for label in labels if not 0 <= label < num_classes]
+        wrong = [each for each in labels if not 0 <= each < num_classes or each != int(each)]
+        found.bad_labels += [f'{label} in {source}' for label in wrong]
+    found.labels.update(map(int, labels))
     for instance in sample.get('instances') or ():
         if is_degenerate(instance, sample):
-            found.bad_boxes.setdefault(source, []).append(list(instance['bbox']))
+            found.bad_boxes.append(f'{list(instance["bbox"])} in {source}')
 
 
 def drop_degenerate_boxes(dataset: Any) -> None:
