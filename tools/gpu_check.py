@@ -19,7 +19,7 @@ from mmengine.config import Config
 import mmdia  # noqa: F401  (finds the libraries, or says which is missing)
 from mmdia.cli.outputs import user_path
 from mmdia.results.records import device_name, read_work_dir
-from mmdia.results.runs import move_data
+from mmdia.results.runs import last_line, move_data
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ('tests/test_gpu.py', 'tests/test_engine/test_overrides.py')
@@ -43,12 +43,6 @@ class Part(NamedTuple):
     title: str
     command: list
     read: Callable[[Path], str]
-
-
-def last_line(log: Path) -> str:
-    """The last line of a command's output that is not empty."""
-    lines = log.read_text(encoding='utf-8', errors='replace').split('\n')
-    return next((line.strip('= ') for line in reversed(lines) if line.strip()), 'no output')
 
 
 def read_ratios(path: Path) -> str:

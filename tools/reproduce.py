@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemaining
 from mmdia.cli.outputs import check_folder
 from mmdia.results.records import append_record, read_records
 from mmdia.results.rows import Row, read_rows
-from mmdia.results.runs import OUTPUT, Run, Settings
+from mmdia.results.runs import OUTPUT, Run, Settings, last_line
 
 POLL = 2.0  # seconds
 
@@ -172,7 +172,7 @@ class Trainer:
         self.num_done += 1
         try:
             if code:
-                raise RuntimeError(run.last_line())
+                raise RuntimeError(last_line(run.work_dir / OUTPUT))
             record = run.record()
             append_record(self.results / f'{run.row.paper}.jsonl', record)
             last = ', '.join(f'{name} {value:.4g}' for name, value in record['last'].items())

@@ -62,9 +62,8 @@ def is_degenerate(instance: Dict[str, Any], sample: Dict[str, Any]) -> bool:
     if not finite or len(box) != 4:  # rotated boxes have other numbers
         return not finite
     x1, y1, x2, y2 = box
-    sizes = (sample.get(name, math.inf) for name in ('width', 'height'))
     # Tools for labels write 0 for what they do not know.
-    width, height = (math.inf if size == 0 else size for size in sizes)
+    width, height = (sample.get(name) or math.inf for name in ('width', 'height'))
     return min(x2, width) <= max(x1, 0) or min(y2, height) <= max(y1, 0)
 
 

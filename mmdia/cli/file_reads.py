@@ -20,15 +20,9 @@ class LastFileRead:
     """
 
     current: Optional['LastFileRead'] = None
-    installed = False
-
-    def __init__(self) -> None:
-        self.path: Optional[str] = None
+    path: Optional[str] = None
 
     def __enter__(self) -> 'LastFileRead':
-        if not LastFileRead.installed:
-            sys.addaudithook(note_open)  # stays, and does nothing outside of contexts
-            LastFileRead.installed = True
         LastFileRead.current = self
         return self
 
@@ -47,3 +41,6 @@ def note_open(event: str, args: Tuple[Any, ...]) -> None:
         of_modules = name.endswith(CODE) or name in sys.path  # a zip file of modules
         if not of_modules and not os.path.dirname(name).endswith(METADATA):
             LastFileRead.current.path = name
+
+
+sys.addaudithook(note_open)  # stays, and does nothing outside of contexts

@@ -62,6 +62,12 @@ def move_data(value: Any, root: str) -> Any:
     return value
 
 
+def last_line(log: Path) -> str:
+    """The last line of a command's output that is not empty."""
+    lines = log.read_text(encoding='utf-8', errors='replace').split('\n')
+    return next((line.strip('= ') for line in reversed(lines) if line.strip()), 'no output')
+
+
 class Run:
     """One training of a row.
 
@@ -154,11 +160,6 @@ class Run:
                 # Ctrl-C in a terminal reaches the whole group; a second signal saves nothing.
                 start_new_session=True,
             )
-
-    def last_line(self) -> str:
-        """The last line that the command printed."""
-        text = (self.work_dir / OUTPUT).read_text(encoding='utf-8', errors='replace')
-        return (text.strip().splitlines() or [''])[-1]
 
     def done(self) -> float:
         """The part of the training that is behind, from 0 to 1."""

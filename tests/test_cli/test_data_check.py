@@ -415,7 +415,6 @@ def test_labels_out_of_range(dataset, label):
 # What no library takes as a sample, and what is said of it.
 WRONG_SAMPLES = {
     'a text as box': (dict(instances=[dict(bbox='abcd', bbox_label=0)]), 'must be real number'),
-    'no width': (dict(instances=[dict(bbox=[1, 1, 2, 2])], width=None), 'TypeError'),
     'no class': (dict(instances=[dict(bbox=[1, 1, 2, 2], bbox_label=None)]), 'TypeError'),
     'a number as instances': (dict(instances=5), 'TypeError'),
     'texts as labels': (dict(gt_label=['cat', 'dog']), 'TypeError'),
