@@ -215,20 +215,20 @@ def read_models(
     printed = {row.run: row.printed for row in reversed(table) if row.metric == metric}
     samples = collect(records, metric, best)
     models = []
-    for name in dict.fromkeys(map(name_of, records)):
+    for name, sample in samples.items():
         own = [record for record in records if name_of(record) == name]
         run = own[-1]['run']
-        if name not in samples or not fnmatch(run, runs):
+        if not fnmatch(run, runs):
             continue
         row, part = rows.get(run), name.removeprefix(run)
         cfg = read_dump(own[-1]['config']) if row is None else row_config(row)
         other = baseline_of(run, rows, baseline)
         difference = None
         if other not in (None, run) and f'{other}{part}' in samples:
-            difference = compare(samples[name], samples[f'{other}{part}'])
+            difference = compare(sample, samples[f'{other}{part}'])
         complexity = complexity_of(cfg, name, image_size)
         figure = '' if part else printed.get(run, '')
-        models.append(Model(name, cfg, own, samples[name], complexity, difference, figure))
+        models.append(Model(name, cfg, own, sample, complexity, difference, figure))
     if not models:
         own = [record for record in records if fnmatch(record['run'], runs)]
         scalars = ', '.join(sorted({name for record in own for name in record['last']})) or 'none'
