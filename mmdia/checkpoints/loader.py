@@ -84,6 +84,9 @@ def check_content(content: Any, address: str) -> None:
     state = content.get('state_dict', content) if isinstance(content, dict) else content
     if not isinstance(state, dict):
         raise ValueError(f'checkpoint {address} holds no state dict, but a {type(state).__name__}')
+    for name in state:
+        if not isinstance(name, str):
+            raise ValueError(f'checkpoint {address}: names of weights must be str, got {name!r}')
     if content.get('meta') is None:
         content.pop('meta', None)
 

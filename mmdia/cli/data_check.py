@@ -120,14 +120,17 @@ def missing_path(cfg: dict) -> Optional[Tuple[str, str]]:
     if cfg.get('backend_args'):
         return None
     root, prefix = cfg.get('data_root') or '', cfg.get('data_prefix') or ''
-    paths = {'data_root': '', 'ann_file': cfg.get('ann_file')}
+    paths = {'ann_file': cfg.get('ann_file')}
     if not paths['ann_file']:
         folders = prefix if isinstance(prefix, dict) else {'': prefix}
-        paths.update((f'data_prefix.{name}'.rstrip('.'), path) for name, path in folders.items())
+        paths = {f'data_prefix.{name}'.rstrip('.'): path for name, path in folders.items()}
     for entry, path in paths.items():
-        path = os.path.join(root, os.path.expanduser(str(path))) if path else root
-        if path and '://' not in path and not os.path.exists(path):
-            return entry, path
+        path = os.path.join(root, os.path.expanduser(str(path or '')))
+        if not path or '://' in path or os.path.exists(path):
+            continue
+        if path.startswith(root) and root and not os.path.exists(root):
+            return 'data_root', root
+        return entry, path
     return None
 
 

@@ -20,9 +20,15 @@ class LastFileRead:
     """
 
     current: Optional['LastFileRead'] = None
-    path: Optional[str] = None
+    installed = False
+
+    def __init__(self) -> None:
+        self.path: Optional[str] = None
 
     def __enter__(self) -> 'LastFileRead':
+        if not LastFileRead.installed:
+            sys.addaudithook(note_open)  # stays, and does nothing outside of contexts
+            LastFileRead.installed = True
         LastFileRead.current = self
         return self
 
@@ -41,6 +47,3 @@ def note_open(event: str, args: Tuple[Any, ...]) -> None:
         of_modules = name.endswith(CODE) or name in sys.path  # a zip file of modules
         if not of_modules and not os.path.dirname(name).endswith(METADATA):
             LastFileRead.current.path = name
-
-
-sys.addaudithook(note_open)  # stays, and does nothing outside of contexts

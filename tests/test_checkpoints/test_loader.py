@@ -207,6 +207,8 @@ CONTENTS = {
     'list': ([torch.ones(3)], 'holds no state dict, but a list'),
     'none': (None, 'holds no state dict, but a NoneType'),
     'state': (dict(state_dict=[]), 'holds no state dict, but a list'),
+    'numbers': ({0: torch.ones(3)}, 'names of weights must be str, got 0'),
+    'numbers-below': (dict(state_dict={0: torch.ones(3)}), 'names of weights must be str, got 0'),
 }
 FILES = {
     'empty': (b'', ValueError, 'is truncated or not a checkpoint'),

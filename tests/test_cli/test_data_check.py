@@ -262,6 +262,7 @@ def test_wrong_lines_of_lists(text):
         (dict(LIST, ann_file='meta/a.txt'), 'ann_file: meta/a.txt does not exist'),
         (dict(COCO, data_root='none/'), 'data_root: none/ does not exist'),
         (dict(COCO, ann_file='/none/a.json'), 'ann_file: /none/a.json does not exist'),
+        (dict(COCO, data_root='none', ann_file='/none/a.json'), 'ann_file: /none/a.json does not'),
         (dict(VOC, ann_file='a.txt'), 'ann_file: a.txt does not exist'),
         (dict(PLAIN, ann_file='a.json'), 'ann_file: a.json does not exist'),
     ),
