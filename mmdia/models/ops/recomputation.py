@@ -141,7 +141,8 @@ def apply_recomputing(
     Returns:
         List[Tensor]: The output of each module.
     """
-    if x.grad_fn is None:  # no gradients reach it
+    # No gradients reach it, or disable_saved_tensors_hooks forbids what follows.
+    if x.grad_fn is None or not torch._C._autograd._saved_tensors_hooks_is_enabled():
         return apply(modules, x)
     x = Recipe.apply(x, *ingredients)
     recomputed, saved = Recomputed(x.grad_fn, compute), []

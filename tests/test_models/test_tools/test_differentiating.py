@@ -128,6 +128,14 @@ def test_saved_tensors_pass_through_hooks_from_outside(interaction, trunk):
             assert_same(p.grad, expected[name])
 
 
+@each_part
+def test_hooks_on_saved_tensors_are_forbidden(interaction, trunk):
+    expected = gradients_of(network(interaction, trunk).train(), images())
+    with torch.autograd.graph.disable_saved_tensors_hooks('none here'):
+        found = gradients_of(network(interaction, trunk).train(), images())
+    assert_same(found, expected)
+
+
 class Transposing(torch.nn.Module):
     """A value that keeps a transposed view of its input for the backward pass."""
 
