@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from mmdia.engine import AttentionHook
 from mmdia.engine.hooks.attention import add_histograms
+from mmdia.models import ResNet
 from mmdia.results.records import read_progress
 from mmdia.visualization import Recorder
 
@@ -130,6 +131,22 @@ def test_values_that_are_not_finite(value):
     assert list(canvas.images) == [('attention_gradient', 7)]
     add_histograms(runner, 'gradient', {'layer1.0': none}, step=8)
     assert len(board.experiment.written) == len(canvas.images) == 1
+
+
+def test_maps_of_different_sizes():
+    """As of crops of two sizes in one iteration of self-supervised trainings."""
+    board = Backend(Board())
+    model = ResNet(18, dict(type='mmdia.BlockAttention', attention=dict(type='mmdia.SGE')))
+    visualizer = SimpleNamespace(_vis_backends=dict(a=board), add_scalars=board.add_scalars)
+    runner = SimpleNamespace(model=model, iter=0, visualizer=visualizer)
+    hook = AttentionHook(interval=1, names=['spatial_gate'])
+    hook.before_train_iter(runner, 0)
+    for size in (64, 96):
+        model(torch.rand(2, 3, size, size))
+    hook.after_train_iter(runner, 0)
+    ((_, written),) = [e for e in board.experiment.written.items() if 'layer4.1' in e[0][0]]
+    assert len(written) == 2 * 64 * (2 * 2 + 3 * 3)  # images, groups and positions
+    assert 0 < board.scalars['attention/spatial_gate/layer4.1/mean'] < 1
 
 
 def test_wrong_arguments():
