@@ -1,6 +1,7 @@
 """Checks of an interaction: what every method on every network has to do, whatever it computes."""
 
 import copy
+import functools
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 import torch
@@ -8,6 +9,7 @@ from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
 
 from mmdia.models import LayerInteraction, ResNet
+from mmdia.models.attachment import quiet
 from mmdia.models.utils.eager import CAN_COMPILE
 
 ALL_LEVELS: Dict[str, Any] = dict(out_indices=(0, 1, 2, 3))
@@ -76,7 +78,8 @@ class SmallNetworks:
         if identity_init:
             interaction = dict(interaction or {}, identity_init=True)
         model = ResNet(self.depth, interaction, base_channels=self.base_channels, **kwargs)
-        model.init_weights()
+        with quiet():
+            model.init_weights()
         return model
 
     def random(self, **kwargs: Any) -> ResNet:
@@ -118,6 +121,9 @@ def expect_close(ours: Any, expected: Any, message: str, rtol: float, atol: floa
 def check_shapes(networks: SmallNetworks) -> None:
     """Outputs have the shapes of the plain network's, at any size of images."""
     model = networks.build(**ALL_LEVELS).eval()
+    for name, module in working_modules(model):
+        if isinstance(module, LayerInteraction):
+            module.register_forward_hook(functools.partial(expect_like_branch, name))
     for size in ((32, 32), (65, 97), (225, 64)):
         for i, level in enumerate(model(images(1, size))):
             channels = networks.base_channels * model.block.expansion * 2**i
@@ -129,6 +135,16 @@ def check_shapes(networks: SmallNetworks) -> None:
                 f'stage {i + 1} returns a map of shape {tuple(level.shape)} for images of '
                 f'{size[0]} x {size[1]} pixels, not {expected}',
             )
+
+
+def expect_like_branch(name: str, module: nn.Module, halves: Tuple, returned: Any) -> None:
+    """Check what an interaction returns for a block; a forward hook."""
+    pair = isinstance(returned, tuple) and len(returned) == 2
+    expect(pair, f'{name} must return two values, the output of the block and the state')
+    ours, expected = tuple(returned[0].shape), tuple(halves[0].shape)
+    expect(
+        ours == expected, f'{name} returns a map of shape {ours} for a branch of shape {expected}'
+    )
 
 
 @torch.no_grad()
@@ -158,20 +174,65 @@ def check_independence_of_calls(networks: SmallNetworks) -> None:
     expect(
         torch.equal(model(x)[0], first),
         'the second call returns something else than the first one: state must be returned, '
-        'not kept on the module',
+        'not kept on the module, and nothing be drawn at random in evaluation mode',
     )
+
+
+def check_nothing_is_kept(networks: SmallNetworks) -> None:
+    """After a call, modules hold no tensors except parameters and buffers."""
+    model = networks.random()
+    for mode in (True, False):
+        model.train(mode)(images())
+    for name, module in model.named_modules():
+        if 'interaction' in name.split('.'):
+            others = vars(module).keys() - {'_parameters', '_buffers', '_modules'}
+            kept = [key for key in sorted(others) if holds_tensors(vars(module)[key])]
+            expect(
+                not kept,
+                f'{name} holds tensors that are neither parameters nor buffers, as '
+                f'{", ".join(kept)}: state must be returned, and other tensors be registered',
+            )
+
+
+def holds_tensors(value: Any) -> bool:
+    """Whether a value is a tensor, or a container with one."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple, set)):
+        return any(map(holds_tensors, value))
+    return isinstance(value, Tensor)
 
 
 @torch.no_grad()
 def check_independence_of_copies(networks: SmallNetworks) -> None:
     """A deep copy shares nothing with the network."""
-    model = networks.random().eval()
-    twin = copy.deepcopy(model)
-    x = images()
-    (expected,) = model(x)
-    for parameter in twin.parameters():
+    model = networks.random()
+    before = copy.deepcopy(model.state_dict())
+    for parameter in copy.deepcopy(model).parameters():
         parameter.zero_()
-    expect(torch.equal(model(x)[0], expected), 'a deep copy shares weights with the network')
+    for name, value in model.state_dict().items():
+        expect(torch.equal(value, before[name]), f'a deep copy shares {name} with the network')
+
+
+@torch.no_grad()
+def check_state_dict(networks: SmallNetworks) -> None:
+    """The state dict has all that a trained network computes with."""
+    model, other = networks.random().train(), networks.build().eval()
+    model(images(4))
+    other.load_state_dict(model.eval().state_dict())
+    x = images()
+    message = 'a network that loads the state dict has another output: a buffer is missing there'
+    expect_close(other(x), model(x), message, rtol=0, atol=0)
+
+
+@torch.no_grad()
+def check_device(networks: SmallNetworks) -> None:
+    """Tensors are created on the device of the maps; here on one that stores no values."""
+    model = networks.build().eval().to('meta')
+    try:
+        model(images(device='meta'))
+    except RuntimeError as error:
+        raise AssertionError(f'fails on another device than the CPU: {error}') from error
 
 
 def expect_gradients(networks: SmallNetworks, draw: Callable[[], ResNet]) -> None:
@@ -364,7 +425,10 @@ CHECKS: Tuple[Callable[[SmallNetworks], None], ...] = (
     check_shapes,
     check_independence_of_samples,
     check_independence_of_calls,
+    check_nothing_is_kept,
     check_independence_of_copies,
+    check_state_dict,
+    check_device,
     check_gradients,
     check_checkpointing,
     check_identity_init,
@@ -385,9 +449,10 @@ def check_interaction(
 ) -> None:
     """Check an interaction on a small ResNet, as the tests of this package check its own.
 
-    Shapes; outputs that depend on their own image alone; gradients of all
-    parameters; checkpointing; ``identity_init``; half precision; channels-last
-    memory; hooks; ``torch.compile`` and ``torch.export``. It takes some seconds.
+    Shapes; outputs that depend on their own image alone; nothing kept on
+    modules; the state dict; devices; gradients of all parameters;
+    checkpointing; ``identity_init``; half precision; channels-last memory;
+    hooks; ``torch.compile`` and ``torch.export``. It takes some seconds.
 
     Args:
         interaction (type | str): The class, or the name that it is registered

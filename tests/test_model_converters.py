@@ -507,6 +507,9 @@ def test_publish(call, capsys, tmp_path, trained):
         Metadata=dict(SHA256=digest, Parameters=sum(p.numel() for p in model.parameters())),
     )
 
+    metafile = (ROOT / 'configs/dia/metafile.yml').read_text(encoding='utf-8')
+    assert yaml.safe_load(metafile + printed.out)['Models'][-1] == described
+
     kept = torch.load(file, weights_only=True)
     assert kept.keys() == {'meta', 'state_dict'}
     assert kept['meta'].keys() == {'epoch', 'dataset_meta', 'mmdia_version', 'cfg'}

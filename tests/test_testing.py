@@ -34,6 +34,46 @@ class KeepsState(BlockScale):
         return super().weigh(branch, index) * self.calls
 
 
+class KeepsMaps(BlockScale):
+    """Starts anew in every call, so that outputs are right."""
+
+    def forward(self, branch, identity, state, index):
+        maps = [] if index == 0 else self.memory['maps']
+        self.memory = dict(maps=[*maps, branch])
+        return super().forward(branch, identity, state, index)
+
+
+class KeepsMapsInTraining(KeepsMaps):
+    def forward(self, branch, identity, state, index):
+        kind = KeepsMaps if self.training else BlockScale
+        return kind.forward(self, branch, identity, state, index)
+
+
+class HasStatistics(BlockScale):
+    def __init__(self, channels, num_blocks, **kwargs):
+        super().__init__(channels, num_blocks, **kwargs)
+        self.register_buffer('means', torch.zeros(num_blocks), persistent=False)
+
+    def weigh(self, branch, index):
+        if self.training:
+            self.means[index] = branch.detach().mean()
+        return super().weigh(branch - self.means[index].to(branch.dtype), index)
+
+
+class DrawsConstants(BlockScale):
+    def __init__(self, channels, num_blocks, **kwargs):
+        super().__init__(channels, num_blocks, **kwargs)
+        self.register_buffer('signs', torch.randn(channels, 1, 1).sign(), persistent=False)
+
+    def weigh(self, branch, index):
+        return super().weigh(branch * self.signs.to(branch.dtype), index)
+
+
+class ComputesOnCPU(BlockScale):
+    def weigh(self, branch, index):
+        return super().weigh(branch * torch.ones(len(branch), 1, 1, 1, dtype=branch.dtype), index)
+
+
 class MixesSamples(BlockScale):
     def weigh(self, branch, index):
         return super().weigh(branch, index) - branch.mean()
@@ -43,6 +83,24 @@ class Shrinks(BlockScale):
     def forward(self, branch, identity, state, index):
         out, state = super().forward(branch, identity, state, index)
         return (out if index == 0 else out[..., :-1, :]), state
+
+
+class Widens(BlockScale):
+    def forward(self, branch, identity, state, index):
+        out, state = super().forward(branch, identity, state, index)
+        return torch.cat((out, out), dim=1), state
+
+
+class WidensAtTheEnd(LayerInteraction):
+    scope = 'network'
+
+    def finish(self, x, state):
+        return torch.cat((x, x), dim=1)
+
+
+class ReturnsNoState(BlockScale):
+    def forward(self, branch, identity, state, index):
+        return super().forward(branch, identity, state, index)[0]
 
 
 class HasMore(BlockScale):
@@ -107,11 +165,27 @@ class DropsInEvaluation(BlockScale):
 
 
 WRONG = (
-    (testing.check_shapes, Shrinks, 'stage 1 returns a map of shape .* 7, 8.*, not'),
+    (
+        testing.check_shapes,
+        Shrinks,
+        r'layer1\.interaction returns a map of shape .* 7, 8\) for a branch of shape .* 8, 8\)',
+    ),
+    (testing.check_shapes, Widens, r'returns a map of shape \(1, 16, .* branch of shape \(1, 8, '),
+    (testing.check_shapes, WidensAtTheEnd, r'stage 4 returns .* \(1, 128, .* not \(1, 64, '),
+    (testing.check_shapes, ReturnsNoState, r'layer1\.interaction must return two values'),
     (testing.check_independence_of_samples, MixesSamples, 'has another output than within a batch'),
     (testing.check_independence_of_calls, KeepsState, 'not kept on the module'),
-    (testing.check_independence_of_calls, DropsInEvaluation, 'the second call returns'),
-    (testing.check_independence_of_copies, SharesWeights, 'a deep copy shares weights'),
+    (testing.check_independence_of_calls, DropsInEvaluation, 'be drawn at random in evaluation'),
+    (testing.check_nothing_is_kept, KeepsMaps, r'layer1\.interaction holds tensors .* as memory'),
+    (testing.check_nothing_is_kept, KeepsMapsInTraining, 'holds tensors .* as memory'),
+    (
+        testing.check_independence_of_copies,
+        SharesWeights,
+        r'a deep copy shares layer1\.interaction\.scale',
+    ),
+    (testing.check_state_dict, HasStatistics, 'loads the state dict has another output'),
+    (testing.check_state_dict, DrawsConstants, 'loads the state dict has another output'),
+    (testing.check_device, ComputesOnCPU, 'fails on another device than the CPU'),
     (testing.check_gradients, HasMore, r'layer1\.interaction\.more gets no gradient: nothing'),
     (testing.check_gradients, LearnsNothing, r'interaction\.more gets a gradient of zero'),
     (testing.check_checkpointing, DropsInEvaluation, 'with_cp=True changes the gradient of'),
@@ -136,8 +210,13 @@ def test_wrong_method_is_told(check, interaction, message):
         check(SmallNetworks(dict(type=interaction)))
 
 
-def test_right_method_passes():
+def test_method_is_not_accused_of_another_fault():
+    testing.check_independence_of_copies(SmallNetworks(dict(type=DropsInEvaluation)))
+
+
+def test_right_method_passes(capfd):
     check_interaction(BlockScale, initial=0.2)
+    assert 'init_weights' not in ''.join(capfd.readouterr())
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ with the same versions of PyTorch and mmdia.
 import hashlib
 import re
 import sys
+import textwrap
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from copy import deepcopy
 from pathlib import Path
@@ -156,7 +157,7 @@ def write_named(folder: Path, name: str, suffix: str, data: bytes) -> Path:
 
 
 def index_entry(name: str, args: Namespace, file: Path, parameters: Optional[int]) -> str:
-    """The entry for the model index, in YAML.
+    """The entry for the model index, in YAML, indented as in the metafiles.
 
     Args:
         name (str): Name of the model.
@@ -173,7 +174,7 @@ def index_entry(name: str, args: Namespace, file: Path, parameters: Optional[int
     entry['Metadata'] = dict(SHA256=hashlib.sha256(file.read_bytes()).hexdigest())
     if parameters is not None:
         entry['Metadata']['Parameters'] = parameters
-    return yaml.safe_dump([entry], sort_keys=False)
+    return textwrap.indent(yaml.safe_dump([entry], sort_keys=False), '  ')
 
 
 def publish(args: Namespace) -> None:
