@@ -195,11 +195,12 @@ class DataCheckHook(Hook):
         loops = {part: getattr(runner, f'_{part}_loop') for part in PARTS}
         loops = {part: loop for part, loop in loops.items() if isinstance(loop, BaseLoop)}
         datasets = {part: datasets_of(part, loop) for part, loop in loops.items()}
-        for tested in datasets.get('val', {}).items() if 'train' in datasets else ():
+        alike = 'train' in datasets and not reads_classes(runner.model)
+        for tested in datasets.get('val', {}).items() if alike else ():
             check_like_training(datasets['train'], *tested)
         for part, found in datasets.items():
             check_samples(found, part, number_of_classes(runner.model, part))
-        metrics = {part: loops[part].evaluator.metrics for part in datasets.keys() - {'train'}}
+        metrics = {part: metrics_of(loops[part]) for part in datasets.keys() - {'train'}}
         for part, found in metrics.items():
             check_metrics(found, f'{part}_evaluator', datasets[part])
         if not any(getattr(metric, '_coco_api', None) for metric in chain(*metrics.values())):
@@ -210,7 +211,7 @@ class DataCheckHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare the classes of a test with those on which its weights were trained."""
-        if not isinstance(runner._test_loop, BaseLoop):
+        if not isinstance(runner._test_loop, BaseLoop) or reads_classes(runner.model):
             return
         trained = trained_classes(checkpoint)
         number = number_of_classes(runner.model, 'test')
@@ -227,9 +228,18 @@ class DataCheckHook(Hook):
 def trained_classes(checkpoint: dict) -> Optional[Tuple[str, ...]]:
     """The classes in a checkpoint of any version of the libraries; None if it names none."""
     meta = checkpoint.get('meta') or {}
-    meta = {**meta, **(meta.get('dataset_meta') or {})}
-    classes = meta.get('classes', meta.get('CLASSES'))
-    return tuple(classes) if isinstance(classes, (list, tuple)) else None
+    # MMDetection lists those of datasets that differ in any entry.
+    of_datasets = meta.get('dataset_meta') or {}
+    metas = of_datasets if isinstance(of_datasets, list) else [of_datasets]
+    metas = [{**meta, **each} for each in metas]
+    classes = [each.get('classes', each.get('CLASSES')) for each in metas]
+    same = all(isinstance(each, (list, tuple)) and each == classes[0] for each in classes)
+    return tuple(classes[0]) if same else None
+
+
+def metrics_of(loop: BaseLoop) -> list:
+    """The metrics of a loop; none where it is one of a user's that evaluates in another way."""
+    return getattr(getattr(loop, 'evaluator', None), 'metrics', [])
 
 
 def datasets_of(part: str, loop: BaseLoop) -> Dict[str, Any]:
@@ -247,6 +257,11 @@ def datasets_of(part: str, loop: BaseLoop) -> Dict[str, Any]:
     }
 
 
+def reads_classes(model: nn.Module) -> bool:
+    """Whether a model finds whatever classes it is given as a text, such as Grounding DINO."""
+    return any(hasattr(module, 'language_model') for module in model.modules())
+
+
 def number_of_classes(model: nn.Module, part: str) -> Optional[int]:
     """How many classes the heads of a model tell apart; None if they do not say.
 
@@ -256,6 +271,8 @@ def number_of_classes(model: nn.Module, part: str) -> Optional[int]:
             and evaluated on other labels: those of unseen classes, or the images to be found.
     """
     numbers: List[int] = []
+    if reads_classes(model):
+        return None
     for name, module in model.named_modules():
         if part != 'train' and RETRIEVERS & {kind.__name__ for kind in type(module).__mro__}:
             return None

@@ -77,7 +77,9 @@ def labels_of(sample: Dict[str, Any]) -> list:
             return label.reshape(-1).tolist()
         return list(label) if isinstance(label, (list, tuple)) else [label]
     instances = sample.get('instances') or ()
-    labels = [instance['bbox_label'] for instance in instances if 'bbox_label' in instance]
+    # CrowdHuman gives boxes that are ignored no class, but -1.
+    kept = (instance for instance in instances if not instance.get('ignore_flag'))
+    labels = [instance['bbox_label'] for instance in kept if 'bbox_label' in instance]
     # MMRotate gives images without annotations an instance whose box and label are empty.
     return [label for label in labels if not isinstance(label, list) or label]
 
@@ -88,10 +90,16 @@ def source_of(sample: Dict[str, Any], index: int) -> str:
     return path if isinstance(path, str) else f'sample {index}'
 
 
-def is_local(dataset: Any, path: Any) -> bool:
-    """Whether a path of a dataset is one on disk."""
-    backend = (getattr(dataset, 'backend_args', None) or {}).get('backend', 'local')
+def is_local(reader: Any, path: Any) -> bool:
+    """Whether a path is one on disk, for the dataset or the transform that reads it."""
+    backend = (getattr(reader, 'backend_args', None) or {}).get('backend', 'local')
     return isinstance(path, str) and '://' not in path and backend in ('local', 'disk')
+
+
+def loads_segments(transform: Any) -> bool:
+    """Whether a transform reads the masks of whole images."""
+    name = type(transform).__name__
+    return getattr(transform, 'with_seg', name.startswith('Load') and 'Annotation' in name)
 
 
 @dataclass
@@ -146,7 +154,7 @@ def look_through(dataset: Any, num_classes: Optional[int] = None) -> Samples:
     found = Samples()
     transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
     # Masks of whole images are files of their own, those of boxes are among the annotations.
-    reads_masks = any('Annotation' in type(each).__name__ for each in transforms)
+    reads_masks = any(map(loads_segments, transforms))
     images = ('img_path', 'seg_map_path') if reads_masks else ('img_path',)
     # Other transforms take them from elsewhere, such as the files of panoptic segments.
     loaders = [each for each in transforms if type(each).__name__ == 'LoadAnnotations']
@@ -158,7 +166,7 @@ def look_through(dataset: Any, num_classes: Optional[int] = None) -> Samples:
             sample = dataset.get_data_info(index)
             source = source_of(sample, index)
             for path in map(sample.get, images if index % step == 0 else ()):
-                if is_local(dataset, path):
+                if all(is_local(reader, path) for reader in (dataset, *transforms)):
                     found.looked_at += 1
                     if not (os.path.isfile(path) and os.path.getsize(path)):
                         found.bad_images.append(path)

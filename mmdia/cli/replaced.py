@@ -2,7 +2,7 @@
 
 import ast
 from pathlib import Path
-from typing import Iterator
+from typing import Dict, Iterator, Tuple
 
 from mmengine.config import Config
 from mmengine.utils import get_installed_path
@@ -42,9 +42,21 @@ def module_file(name: str, path: Path) -> Path:
     return folder.joinpath(*parts).with_suffix('.py')
 
 
-def backbone_of(cfg: Config) -> dict:
-    """The backbone of a config, with the name of its type."""
-    return part_of(part_of(cfg.to_dict(), 'model'), 'backbone')
+def backbones_of(cfg: Config) -> Dict[str, dict]:
+    """The backbones of a config by their places, with the names of their types.
+
+    Those of models within others, such as the detector of a SoftTeacher, are among them.
+    """
+    return dict(backbones_within(part_of(cfg.to_dict(), 'model'), 'model'))
+
+
+def backbones_within(part: dict, place: str) -> Iterator[Tuple[str, dict]]:
+    """Yield the backbones of a part of a config, and where they stand."""
+    for name, inner in part.items():
+        if isinstance(inner, dict):
+            if name == 'backbone':
+                yield f'{place}.{name}', inner
+            yield from backbones_within(inner, f'{place}.{name}')
 
 
 def deletes(path: Path, name: str) -> bool:
@@ -69,7 +81,12 @@ def check_replaced(cfg: Config) -> None:
     Raises:
         ValueError: If what was said by the type that it replaces is said nowhere.
     """
-    backbone = backbone_of(cfg)
+    for place, backbone in backbones_of(cfg).items():
+        check_backbone(cfg, place, backbone)
+
+
+def check_backbone(cfg: Config, place: str, backbone: dict) -> None:
+    """Check a backbone of a config; see :func:`check_replaced`."""
     package, _, name = str(backbone.get('type')).rpartition('.')
     if package.partition('.')[0] != 'mmdia' or name not in OUR_RESNETS:
         return
@@ -79,7 +96,7 @@ def check_replaced(cfg: Config) -> None:
     if any(deletes(path, name) for path in files):
         return
     for path in files[1:]:
-        base = backbone_of(Config.fromfile(path))
+        base = backbones_of(Config.fromfile(path)).get(place, {})
         other = str(base.get('type')).rpartition('.')[2]
         missing = [argument for argument in REPLACED.get(other, ()) if argument not in known]
         if missing and base.keys() <= backbone.keys():  # else it has been replaced as a whole

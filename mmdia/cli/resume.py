@@ -5,7 +5,7 @@ import reprlib
 import shlex
 from functools import partial
 from itertools import chain
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Set, Tuple
 
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, EMAHook, Hook
@@ -136,6 +136,12 @@ def optimizers(runner: Runner) -> List[Optimizer]:
 LIKE_PARAMETERS = {'momentum_buffer', 'exp_avg', 'exp_avg_sq', 'square_avg'}
 
 
+def option_names(optimizer: Optimizer) -> Set[str]:
+    """The names of an optimizer's options."""
+    # PyTorch adds this one when it loads a state, to optimizers that do not have it, too.
+    return optimizer.defaults.keys() - {'differentiable'}
+
+
 def check_optimizers(runner: Runner) -> None:
     """Raise an error unless optimizers have all of their options, and states of their parameters.
 
@@ -144,7 +150,7 @@ def check_optimizers(runner: Runner) -> None:
     for optimizer in optimizers(runner):
         missing = set()
         for group in optimizer.param_groups:
-            missing |= optimizer.defaults.keys() - group.keys()
+            missing |= option_names(optimizer) - group.keys()
         if missing:
             kind = type(optimizer).__name__
             raise ValueError(f'no {", ".join(sorted(missing))}, which {kind} needs')
@@ -186,7 +192,7 @@ def options(runner: Runner) -> Dict[Tuple[int, str], Any]:
         scheduled.add('betas')  # of which the first is Adam's momentum
     found = {}
     for number, optimizer in enumerate(optimizers(runner)):
-        for key in optimizer.defaults.keys() - scheduled:
+        for key in option_names(optimizer) - scheduled:
             values = [group.get(key) for group in optimizer.param_groups]
             found[number, f'{type(optimizer).__name__}.{key}'] = values
     for number, scheduler in enumerate(schedulers):

@@ -143,6 +143,13 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         set_random_seed(self.runner.seed + self._epoch)
 
 
+def seed_process(seed: int) -> None:
+    """Seed the random numbers of this process, which may be a worker."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
 def seeded_batches(batch_sampler: Sampler, seed: int) -> Iterator[List[int]]:
     """The indices of endless batches, each behind a seed of its own.
 
@@ -155,9 +162,12 @@ def seeded_batches(batch_sampler: Sampler, seed: int) -> Iterator[List[int]]:
     for epoch in count():
         if hasattr(sampler, 'set_epoch'):
             sampler.set_epoch(epoch)
+        # Some samplers draw from the random numbers of the process.
+        seed_process(seed)
         for indices in batch_sampler:
             yield [seed, *indices]
             seed += get_world_size()
+            seed_process(seed)
 
 
 class SeededDataset(Dataset):
@@ -173,9 +183,7 @@ class SeededDataset(Dataset):
     def __getitems__(self, batch: List[int]) -> List[Any]:
         """Load the images of a batch."""
         seed, *indices = batch
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
+        seed_process(seed)
         return [self.dataset[index] for index in indices]
 
 

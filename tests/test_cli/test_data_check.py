@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import torch
 from mmdet.models import BaseReID
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from mmpretrain.models import ImageToImageRetriever
 from torch import nn
+from torch.utils.data import DataLoader
 
 from mmdia.cli import data_faults
 from mmdia.cli.data_check import DataCheckHook, check_data, check_samples, number_of_classes
@@ -309,6 +310,15 @@ def test_images_elsewhere_are_not_looked_for():
     start(train=dict(PLAIN, data_prefix=dict(img_path='')) | dict(indices=[1]))
 
 
+def test_images_that_the_pipeline_reads_elsewhere_are_not_looked_for():
+    """The annotations of a database of images are files."""
+    spoil_image('coco', 'missing')
+    load = dict(type='LoadImageFromFile', backend_args=dict(backend='lmdb', db_path='images.lmdb'))
+    start(train=dict(COCO, pipeline=[load]))
+    load.pop('backend_args')
+    assert 'do not exist or are empty' in said(train=dict(COCO, pipeline=[load]))
+
+
 def test_large_datasets_are_sampled(monkeypatch):
     monkeypatch.setattr(data_faults, 'MAX_IMAGES', 1)
     spoil_image('coco', 'missing')
@@ -454,6 +464,14 @@ def test_labels_of_any_type(convert):
     assert len(found.bad_labels) == 1
 
 
+def test_boxes_that_are_ignored_may_have_no_class(warned):
+    """As in CrowdHuman."""
+    ignored = dict(bbox=[8, 8, 40, 40], bbox_label=-1, ignore_flag=1)
+    change('plain.json', lambda c: c['data_list'][1]['instances'].append(ignored))
+    start(train=PLAIN, val=PLAIN, test=PLAIN)
+    assert not warned
+
+
 @pytest.mark.parametrize('label', (0.5, np.float64(0.5), torch.tensor([0.5])))
 def test_labels_between_classes(label):
     samples = Sampled([dict(gt_label=label)])
@@ -472,6 +490,41 @@ def test_labels_of_retrieval_are_no_classes(library):
     assert [number_of_classes(model, part) for part in ('train', 'val', 'test')] == [2, None, None]
     wrapped = nn.ModuleDict(dict(module=model))  # as by DistributedDataParallel
     assert [number_of_classes(wrapped, part) for part in ('train', 'val')] == [2, None]
+
+
+def run_hook(model, checkpoint=None, **datasets):
+    """Check datasets in loops that have no evaluator."""
+    runner = SimpleNamespace(model=model, _train_loop=None, _val_loop=None, _test_loop=None)
+    for part, dataset in datasets.items():
+        setattr(runner, f'_{part}_loop', OwnLoop(runner, DataLoader(dataset)))
+    hook = DataCheckHook()
+    hook.before_run(runner)
+    hook.after_load_checkpoint(runner, checkpoint or {})
+
+
+class OwnLoop(BaseLoop):
+    def run(self):
+        """Never called."""
+
+
+def test_loops_that_evaluate_in_their_own_way():
+    samples = Sampled([dict(gt_label=0)])
+    run_hook(Model(2), train=samples, val=samples, test=samples)
+    with pytest.raises(SystemExit, match='not among the 2 classes'):
+        run_hook(Model(2), val=Sampled([dict(gt_label=2)]))
+
+
+def test_models_that_read_the_classes_find_any():
+    """Their head counts the words of a text, and they are tested on classes of any data."""
+    trained, tested = (Sampled([dict(gt_label=label)]) for label in (0, 7))
+    trained.metainfo, tested.metainfo = dict(classes=CLASSES), dict(classes=PANOPTIC)
+    checkpoint = meta_of(dict(classes=CLASSES), nested=True)
+    model = Model(2)
+    with pytest.raises(SystemExit, match='adds sky'):
+        run_hook(model, train=trained, val=tested)
+    model.language_model = nn.Identity()
+    for parent in (model, nn.ModuleDict(dict(module=model))):
+        run_hook(parent, checkpoint, train=trained, val=tested, test=tested)
 
 
 def test_videos_number_classes_of_their_own():
@@ -583,6 +636,15 @@ def test_names_in_checkpoints_of_any_version(name, nested):
         start(test=LIST, checkpoint=meta_of({name: classes}, nested))
     other = meta_of({name: ['dog', 'cat']}, nested)
     assert 'has another order, compared with the checkpoint' in said(test=LIST, checkpoint=other)
+
+
+def test_names_in_checkpoints_of_several_datasets():
+    """MMDetection lists what it knows of them, where that differs."""
+    for others in (CLASSES, PANOPTIC):
+        metas = [dict(classes=CLASSES, palette=1), dict(classes=others, palette=2)]
+        start(test=LIST, checkpoint=dict(meta=dict(dataset_meta=metas)))
+    metas = [dict(classes=PANOPTIC)] * 2
+    assert 'lacks sky' in said(test=LIST, checkpoint=dict(meta=dict(dataset_meta=metas)))
 
 
 def meta_of(entry, nested):

@@ -13,6 +13,19 @@ class LoadAnnotations:
     """Named as the transform that reads masks."""
 
 
+class LoadBoxes:
+    """Of MMDetection, whose transform of this name reads masks on demand."""
+
+    with_seg = False
+
+
+LoadBoxes.__name__ = 'LoadAnnotations'
+
+
+class FilterAnnotations:
+    """Reads none."""
+
+
 class Masks:
     def __init__(self, folder, transforms):
         self.folder, self.pipeline = folder, SimpleNamespace(transforms=transforms)
@@ -25,7 +38,10 @@ class Masks:
         return dict(img_path=str(image), seg_map_path=str(mask), sample_idx=index)
 
 
-@pytest.mark.parametrize(('transforms', 'missing'), (([LoadAnnotations()], 1), ([], 0)))
+@pytest.mark.parametrize(
+    ('transforms', 'missing'),
+    (([LoadAnnotations()], 1), ([LoadBoxes(), FilterAnnotations()], 0), ([], 0)),
+)
 def test_masks_are_looked_for_if_they_are_read(tmp_path, transforms, missing):
     (tmp_path / 'a.jpg').write_bytes(b'image')
     found = look_through(Masks(tmp_path, transforms))

@@ -70,6 +70,23 @@ def test_silent_change_of_the_network_is_refused(base, tmp_path):
         assert isinstance(load(backbone), Config)
 
 
+@pytest.mark.parametrize('place', ('detector', 'reid', 'module.detector'))
+def test_models_within_models(place, tmp_path):
+    def model(backbone):
+        text = f'dict(backbone={backbone})'
+        for name in reversed(place.split('.')):
+            text = f'dict({name}={text})'
+        return f'model = {text}\n'
+
+    (tmp_path / 'base.py').write_text(model("dict(type='ResNetV1d', depth=50)"))
+    path = tmp_path / 'config.py'
+    path.write_text("_base_ = './base.py'\n" + model("dict(type='mmdia.ResNet')"))
+    with pytest.raises(SystemExit, match='in the place of ResNetV1d is another network'):
+        load_config(str(path))
+    path.write_text("_base_ = './base.py'\n" + model("dict(type='mmdia.ResNetV1d')"))
+    assert load_config(str(path))
+
+
 OTHERS = "backbone=dict(type='ResNetV1c', depth=50)"
 DELETED = "_base_ = './base.py'\nmodel = dict(backbone=dict({}))\n"
 LAZY = """

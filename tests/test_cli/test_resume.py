@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.optim import ConstantLR, OptimWrapper, OptimWrapperDict
+from mmengine.registry import OPTIMIZERS
 from mmengine.runner import EpochBasedTrainLoop
 
 from mmdia.cli.command_line import add_config_options
@@ -178,6 +179,27 @@ def test_options_that_a_checkpoint_replaces(optimizer, schedule, warnings, tmp_p
     for warning in warnings:
         assert f'\n  {warning}\n' in output
     assert ('interrupted.pth replaces options of the config' in output) == bool(warnings)
+
+
+@OPTIMIZERS.register_module()
+class Bare(torch.optim.Optimizer):
+    """Has an option, and none of those that PyTorch's own have, as LARS and LAMB of MMPretrain."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, dict(lr=lr))
+
+    def step(self, closure=None):
+        """Leave the parameters as they are."""
+
+
+def test_optimizers_of_other_libraries(tmp_path, capfd):
+    training = ToyTraining(tmp_path)
+    training.optimizer = dict(type='Bare', lr=0.1)
+    training.interrupt_at(4)
+    with pytest.raises(SystemExit, match='143'):
+        training.run()
+    training.run()
+    assert 'replaces options' not in ''.join(capfd.readouterr())
 
 
 def test_options_of_several_optimizers(tmp_path):

@@ -221,8 +221,16 @@ class Noise(Dataset):
         return index, random.random(), np.random.rand(), torch.rand(()).item()
 
 
+class CoinSampler(InfiniteSampler):
+    """Draws from the generators of the process, as GroupMultiSourceSampler of MMDetection does."""
+
+    def __iter__(self):
+        while True:
+            yield np.random.randint(5) if random.random() < torch.rand(()) else 0
+
+
 @pytest.mark.parametrize('workers', (0, 2))
-@pytest.mark.parametrize('sampler', (DefaultSampler, InfiniteSampler))
+@pytest.mark.parametrize('sampler', (DefaultSampler, InfiniteSampler, CoinSampler))
 def test_every_iteration_has_random_numbers_of_its_own(sampler, workers):
     def draw(first, seed_of_sampler):
         runner = SimpleNamespace(
