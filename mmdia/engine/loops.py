@@ -157,15 +157,14 @@ def seeded_batches(batch_sampler: Sampler, seed: int) -> Iterator[List[int]]:
         batch_sampler (Sampler): Gives the indices, of one epoch or for ever.
         seed (int): Seed of the run.
     """
-    seed += get_rank()
     sampler: Any = getattr(batch_sampler, 'sampler', None)
     for epoch in count():
         if hasattr(sampler, 'set_epoch'):
             sampler.set_epoch(epoch)
-        # Some samplers draw from the random numbers of the process.
+        # Some samplers draw from the random numbers of the process, the same in all processes.
         seed_process(seed)
         for indices in batch_sampler:
-            yield [seed, *indices]
+            yield [seed + get_rank(), *indices]
             seed += get_world_size()
             seed_process(seed)
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from mmdia.models import BasicBlock, DIAResNet, DLAResNet, ResNet
 from mmdia.models.backbones import base
+from mmdia.models.utils import our_names
 from mmdia.models.utils.pretrained import loading_report
 
 from ..helpers import INTERACTIONS, randomize, slim_resnet
@@ -46,6 +47,12 @@ def test_plain_trunk_loads_bit_identically(save, wrap):
     model.init_weights()
     x = torch.randn(1, 3, 64, 64)
     assert torch.equal(model.eval()(x)[0], trunk(x)[0])
+
+
+def test_projections_that_follow_a_pooling_are_not_those_of_others():
+    ours, theirs = ResNet(**SLIM), ResNet(**SLIM, avg_down=True)
+    state = theirs.state_dict()
+    assert our_names(state, ours.state_dict()).keys() == state.keys()
 
 
 @pytest.mark.parametrize('kind', ('mmengine.Pretrained', 'mmdia.Pretrained', PretrainedInit))
