@@ -343,6 +343,26 @@ def test_attended_weights_of_mmpretrain(cls, tmp_path):
     torch.testing.assert_close(level, theirs(images)[0], rtol=1e-12, atol=1e-12)
 
 
+@torch.no_grad()
+def test_attended_weights_of_mmdetection(tmp_path):
+    context = dict(cfg=dict(type='ContextBlock', ratio=1 / 4), position='after_conv3')
+    theirs = MMDetResNet(50, base_channels=16, stem_channels=16, plugins=[context])
+    randomize(theirs).double().eval()
+    for name, parameter in theirs.named_parameters():
+        if 'context_block' in name:  # what it adds starts at zero
+            nn.init.normal_(parameter, 0, 0.5)
+    ours = ResNet(
+        50,
+        dict(type='mmdia.BlockAttention', attention=dict(type='mmdia.GC', ratio=4)),
+        base_channels=16,
+        init_cfg=pretrained(tmp_path / 'a.pth', theirs.state_dict()),
+    ).double()
+    ours.init_weights()
+    images = torch.randn(2, 3, 33, 64, dtype=torch.float64)
+    level = ours.eval()(images)[0]
+    torch.testing.assert_close(level, theirs(images)[-1], rtol=1e-12, atol=1e-12)
+
+
 CBAM = dict(type='mmdia.BlockAttention', attention=dict(type='mmdia.CBAM', bias=False))
 
 
