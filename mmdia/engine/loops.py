@@ -156,9 +156,13 @@ def seeded_batches(batch_sampler: Sampler, seed: int) -> Iterator[List[int]]:
     Args:
         batch_sampler (Sampler): Gives the indices, of one epoch or for ever.
         seed (int): Seed of the run.
+
+    Raises:
+        ValueError: If an epoch has no batch.
     """
     sampler: Any = getattr(batch_sampler, 'sampler', None)
     for epoch in count():
+        first = seed
         if hasattr(sampler, 'set_epoch'):
             sampler.set_epoch(epoch)
         # Some samplers draw from the random numbers of the process, the same in all processes.
@@ -167,6 +171,11 @@ def seeded_batches(batch_sampler: Sampler, seed: int) -> Iterator[List[int]]:
             yield [seed + get_rank(), *indices]
             seed += get_world_size()
             seed_process(seed)
+        if seed == first:
+            raise ValueError(
+                'train_dataloader gives no batch: with drop_last=True, batch_size must be at most '
+                'the number of images'
+            )
 
 
 class SeededDataset(Dataset):

@@ -17,12 +17,13 @@ from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from mmdia.cli.resume import make_resumable
 from mmdia.cli.work_dir import is_intact, latest_checkpoint
 from mmdia.engine import InterruptionHook, ResumableIterTrainLoop, ResumableTrainLoop
 from mmdia.engine.hooks import interruption
+from mmdia.engine.loops import seeded_batches
 
 from ..kill_training import assert_equal
 
@@ -219,6 +220,12 @@ class Noise(Dataset):
 
     def __getitem__(self, index):
         return index, random.random(), np.random.rand(), torch.rand(()).item()
+
+
+def test_loaders_without_a_batch_are_not_waited_for():
+    sampler = BatchSampler(range(2), batch_size=3, drop_last=True)
+    with pytest.raises(ValueError, match=r'gives no batch: .* batch_size must be at most'):
+        next(seeded_batches(sampler, seed=0))
 
 
 class CoinSampler(InfiniteSampler):

@@ -52,6 +52,7 @@ NAME = 'dia-resnet50_8xb32_in1k'
             'num_stages must be an integer in 1 ... 4, got 0',
         ),
         (ResNet, dict(strides=(1, 2)), ValueError, r'strides must be 4 integers .*, got \(1, 2\)'),
+        (ResNet, dict(dilations=(1,) * 5), ValueError, 'dilations must be 4 integers'),
         (
             ResNet,
             dict(dilations=(1, 1, 1, 0)),
