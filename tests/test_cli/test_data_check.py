@@ -640,8 +640,8 @@ def test_names_in_checkpoints_of_any_version(name, nested):
 
 def test_names_in_checkpoints_of_several_datasets():
     """MMDetection lists what it knows of them, where that differs."""
-    for others in (CLASSES, PANOPTIC):
-        metas = [dict(classes=CLASSES, palette=1), dict(classes=others, palette=2)]
+    for first, second in ((CLASSES, CLASSES), (CLASSES, PANOPTIC), (PANOPTIC, CLASSES)):
+        metas = [dict(classes=first, palette=1), dict(classes=second, palette=2)]
         start(test=LIST, checkpoint=dict(meta=dict(dataset_meta=metas)))
     metas = [dict(classes=PANOPTIC)] * 2
     assert 'lacks sky' in said(test=LIST, checkpoint=dict(meta=dict(dataset_meta=metas)))
