@@ -1,15 +1,19 @@
 """All interactions on a GPU: what a CPU computes, in mixed precision and in both memory formats."""
 
 import copy
+import os
 
 import pytest
 import torch
+from torch import distributed, nn
 
-from mmdia.testing import gradients, images
+from mmdia.testing import gradients, images, settle
 
 from .helpers import INTERACTIONS, slim_resnet
 
 DEVICE = 'cuda'
+# cuBLAS reads it once: without it, matrix products refuse to be deterministic.
+os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason='they need a GPU')
 each_network = pytest.mark.parametrize('depth', (18, 50))
@@ -94,3 +98,127 @@ def test_compiled_networks_compute_the_same(interaction):
     expected = {name: grad.cpu() for name, grad in gradients(twin, x).items()}
     model.compile()
     all_close(gradients(model, x), expected, 1e-7, 1e-8)
+
+
+@pytest.fixture
+def no_waiting():
+    """An operator that waits for the GPU raises an error."""
+    torch.cuda.set_sync_debug_mode('error')
+    yield
+    torch.cuda.set_sync_debug_mode('default')
+
+
+@pytest.fixture
+def deterministic():
+    """An operator that may differ from run to run raises an error."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def one_process(tmp_path):
+    """A group of one process, as DistributedDataParallel needs it."""
+    distributed.init_process_group('nccl', f'file://{tmp_path}/store', rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+@each_network
+@each_interaction
+def test_nothing_waits_for_the_gpu(interaction, depth, request):
+    """So that the CPU is ahead, and the GPU never idle."""
+    model = slim_resnet(interaction, depth).to(DEVICE)
+    x = images(4).to(DEVICE)
+    for training in (True, False):
+        gradients(model.train(training), x)  # libraries may wait at the first call
+    request.getfixturevalue('no_waiting')
+    for training in (True, False):
+        gradients(model.train(training), x)
+
+
+@each_network
+@each_interaction
+def test_deterministic_training(interaction, depth, deterministic):
+    model = slim_resnet(interaction, depth).to(DEVICE).train()
+    x = images(4).to(DEVICE)
+    expected = {name: grad.cpu() for name, grad in gradients(copy.deepcopy(model), x).items()}
+    all_close(gradients(model, x), expected, 0, 0)
+
+
+@each_network
+@each_interaction
+def test_cuda_graphs(interaction, depth):
+    """A recorded step computes the same as one that is launched operator by operator."""
+    model = slim_resnet(interaction, depth, zero_init_residual=False).double().to(DEVICE).train()
+    x = images(4, dtype=torch.float64).to(DEVICE)
+    expected = {name: grad.cpu() for name, grad in gradients(copy.deepcopy(model), x).items()}
+    torch.cuda.make_graphed_callables(model, (x,))
+    for _ in range(2):
+        model.zero_grad()
+        all_close(gradients(model, x), expected, 1e-7, 1e-8)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('dtype', (torch.float16, torch.bfloat16))
+@each_network
+@each_interaction
+def test_networks_in_half_precision(interaction, depth, dtype):
+    """Converted as a whole, without autocast."""
+    model = settle(slim_resnet(interaction, depth)).to(DEVICE)
+    x = images(4).to(DEVICE)
+    (expected,) = model(x)
+    (level,) = model.to(dtype)(x.to(dtype))
+    assert level.dtype == dtype
+    tolerance = 0.02 if dtype == torch.float16 else 0.1
+    assert (level.float() - expected).norm() < tolerance * expected.norm()
+
+
+@each_network
+@each_interaction
+def test_activations_on_the_cpu(interaction, depth):
+    """Maps that PyTorch moves to the CPU until the backward pass."""
+    model = slim_resnet(interaction, depth, zero_init_residual=False).double().to(DEVICE).train()
+    x = images(4, dtype=torch.float64).to(DEVICE)
+    expected = {name: grad.cpu() for name, grad in gradients(copy.deepcopy(model), x).items()}
+    with torch.autograd.graph.save_on_cpu(pin_memory=True):
+        ours = gradients(model, x)
+    all_close(ours, expected, 1e-9, 1e-9)
+
+
+@each_network
+@each_interaction
+def test_checkpointed_blocks_in_mixed_precision(interaction, depth):
+    """Their gradients are those of others, but for rounding."""
+    model = slim_resnet(interaction, depth).to(DEVICE).train()
+    twin = slim_resnet(interaction, depth, with_cp=True).to(DEVICE).train()
+    twin.load_state_dict(model.state_dict())
+    x = images(4).to(DEVICE)
+    with torch.autocast(DEVICE, torch.float16):
+        expected, ours = (
+            torch.cat([grad.flatten() for grad in gradients(network, x).values()])
+            for network in (model, twin)
+        )
+    assert ours.any() and (ours - expected).norm() < 0.02 * expected.norm()
+
+
+@each_network
+@each_interaction
+def test_no_images(interaction, depth):
+    model = slim_resnet(interaction, depth).to(DEVICE)
+    x = torch.zeros(0, 3, 32, 35, device=DEVICE)
+    (level,) = model.train()(x)
+    level.sum().backward()
+    assert not any(p.grad.any() for p in model.parameters())
+    assert level.shape == model.eval()(x)[0].shape
+
+
+@each_network
+@each_interaction
+def test_data_parallel(interaction, depth, one_process):
+    model = slim_resnet(interaction, depth, zero_init_residual=False).double().to(DEVICE).train()
+    x = images(4, dtype=torch.float64).to(DEVICE)
+    twin = copy.deepcopy(model)
+    parallel = nn.parallel.DistributedDataParallel(model, device_ids=[0])
+    expected = {f'module.{name}': grad.cpu() for name, grad in gradients(twin, x).items()}
+    all_close(gradients(parallel, x), expected, 1e-7, 1e-8)
