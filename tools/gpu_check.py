@@ -64,7 +64,7 @@ def read_training(work_dir: Path) -> str:
 
 def tests(args: Namespace) -> Part:
     """The tests that wait for a GPU."""
-    command = [sys.executable, '-m', 'pytest', '-q', *TESTS]
+    command = [sys.executable, '-m', 'pytest', '-q', '-n', '4', *TESTS]
     return Part('tests', command, last_line)
 
 

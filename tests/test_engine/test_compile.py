@@ -92,7 +92,8 @@ def test_wrapped_model(compile_backbone):
     model = Classifier('mmdia.DIALSTM')
     # The wrapper of distributed runs needs processes; this one does not.
     graphs = compile_backbone(nn.DataParallel(model))
-    model.backbone(torch.randn(2, 3, 64, 64))
+    device = next(model.parameters()).device  # a GPU, if there is one
+    model.backbone(torch.randn(2, 3, 64, 64, device=device))
     assert len(graphs) == 1
 
 
