@@ -5,6 +5,8 @@ from functools import cache
 
 # One thread a process: tests run in parallel, and sums keep their order.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
+# Without it, matrix products on GPUs refuse to be deterministic.
+os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
 
 
 import gc
@@ -35,6 +37,7 @@ def pytest_collection_finish() -> None:
 def reproducible() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    torch.use_deterministic_algorithms(False)  # configs switch it on for the process
 
 
 @pytest.fixture(autouse=True)

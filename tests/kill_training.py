@@ -10,6 +10,7 @@ training is a fork of this process.
 import os
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
+os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # to be deterministic on GPUs
 
 import argparse
 import gc
@@ -44,7 +45,7 @@ default_hooks = dict(
     logger=dict(interval=1),
     checkpoint=dict(max_keep_ckpts=KEEP, save_best='auto', rule='greater'),
 )
-randomness = dict(seed=3)
+randomness = dict(seed=3, deterministic=True)
 """
 EPOCHS = 'train_cfg = dict(max_epochs=4, val_interval=1)'
 ITERATIONS = """
@@ -119,7 +120,7 @@ class Training:
 
     def weights(self) -> dict:
         """What the last checkpoint holds."""
-        content = torch.load(self.work_dir / self.last, weights_only=False)
+        content = torch.load(self.work_dir / self.last, weights_only=False, map_location='cpu')
         names = ('state_dict', 'optimizer', 'param_schedulers', 'ema_state_dict')
         return {name: content[name] for name in names}
 

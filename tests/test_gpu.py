@@ -1,7 +1,6 @@
 """All interactions on a GPU: what a CPU computes, in mixed precision and in both memory formats."""
 
 import copy
-import os
 
 import pytest
 import torch
@@ -12,8 +11,6 @@ from mmdia.testing import gradients, images, settle
 from .helpers import INTERACTIONS, slim_resnet
 
 DEVICE = 'cuda'
-# cuBLAS reads it once: without it, matrix products refuse to be deterministic.
-os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason='they need a GPU')
 each_network = pytest.mark.parametrize('depth', (18, 50))
@@ -109,14 +106,6 @@ def no_waiting():
 
 
 @pytest.fixture
-def deterministic():
-    """An operator that may differ from run to run raises an error."""
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
-
-
-@pytest.fixture
 def one_process(tmp_path):
     """A group of one process, as DistributedDataParallel needs it."""
     distributed.init_process_group('nccl', f'file://{tmp_path}/store', rank=0, world_size=1)
@@ -139,7 +128,9 @@ def test_nothing_waits_for_the_gpu(interaction, depth, request):
 
 @each_network
 @each_interaction
-def test_deterministic_training(interaction, depth, deterministic):
+def test_deterministic_training(interaction, depth):
+    """No operator that may differ from run to run."""
+    torch.use_deterministic_algorithms(True)
     model = slim_resnet(interaction, depth).to(DEVICE).train()
     x = images(4).to(DEVICE)
     expected = {name: grad.cpu() for name, grad in gradients(copy.deepcopy(model), x).items()}

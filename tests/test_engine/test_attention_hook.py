@@ -28,7 +28,8 @@ def train(work_dir, *hooks):
     cfg.val_dataloader.dataset.indices = 4
     cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
     cfg.train_cfg.max_epochs = cfg.param_scheduler.end = 1
-    cfg.work_dir, cfg.randomness, cfg.log_level = str(work_dir), dict(seed=0), 'WARNING'
+    cfg.work_dir, cfg.log_level = str(work_dir), 'WARNING'
+    cfg.randomness = dict(seed=0, deterministic=True)
     cfg.experiment_name = Path(work_dir).name
     cfg.custom_hooks = list(hooks)
     runner = Runner.from_cfg(cfg)

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from mmcv import ops
 from mmdet.testing import demo_mm_inputs
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
@@ -52,6 +53,7 @@ def optimize(model, kind, **options):
 
 
 def test_maps_of_a_training_step(classifier, data):
+    classifier.to(get_device())
     heads, channels_last = SinglePrecisionHeadsHook(), ChannelsLastHook()
     run_hooks(classifier, heads, channels_last)
     seen = {}
@@ -77,7 +79,7 @@ def test_maps_of_a_training_step(classifier, data):
 
 
 def test_training_is_close_to_single_precision(classifier, data):
-    other = copy.deepcopy(classifier)
+    other = copy.deepcopy(classifier.to(get_device()))
     run_hooks(classifier, ChannelsLastHook(), SinglePrecisionHeadsHook())
     optimizer = optimize(classifier, BFloat16OptimWrapper, clip_grad=dict(max_norm=1))
     expected = optimize(other, OptimWrapper, clip_grad=dict(max_norm=1))
@@ -86,7 +88,7 @@ def test_training_is_close_to_single_precision(classifier, data):
         torch.testing.assert_close(
             found, other.train_step(data, expected)['loss'], rtol=0.02, atol=0.02
         )
-    with torch.autocast('cpu', torch.bfloat16):
+    with torch.autocast(get_device(), torch.bfloat16):
         found = classifier.val_step(data)
     for sample, exact in zip(found, other.val_step(data)):
         assert sample.pred_score.dtype == torch.float32

@@ -106,7 +106,7 @@ def load(path):
 def test_resumed_run_ends_as_an_uninterrupted_one(
     text, options, last, stop_after, number, train, tmp_path, monkeypatch, capsys
 ):
-    text += '\nrandomness = dict(seed=3)\n'
+    text += '\nrandomness = dict(seed=3, deterministic=True)\n'
     train(text, 'whole', *options)
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as stopped:

@@ -89,7 +89,7 @@ def run(quick_runs, tmp_path, monkeypatch):
 
 
 def load(path):
-    return torch.load(path, weights_only=False)
+    return torch.load(path, weights_only=False, map_location='cpu')
 
 
 def synchronized(model):
