@@ -33,6 +33,14 @@ def all_close(ours, expected, rtol, atol):
             )
 
 
+def network_with_gradients(interaction, depth):
+    """A network in double precision, images, and the gradients of a copy of it, moved to the CPU."""
+    model = slim_resnet(interaction, depth, zero_init_residual=False).double().to(DEVICE).train()
+    x = images(4, dtype=torch.float64).to(DEVICE)
+    expected = gradients(copy.deepcopy(model), x)
+    return model, x, {name: grad.cpu() for name, grad in expected.items()}
+
+
 @each_format
 @each_network
 @each_interaction
@@ -89,10 +97,7 @@ def test_mixed_precision_is_close_to_single(interaction, depth):
 @pytest.mark.parametrize('interaction', ('mmdia.DIALSTM', 'mmdia.DLALight', 'mmdia.RLA'))
 def test_compiled_networks_compute_the_same(interaction):
     torch.compiler.reset()
-    model = slim_resnet(interaction, zero_init_residual=False).double().to(DEVICE).train()
-    twin = copy.deepcopy(model)
-    x = images(4, dtype=torch.float64).to(DEVICE)
-    expected = {name: grad.cpu() for name, grad in gradients(twin, x).items()}
+    model, x, expected = network_with_gradients(interaction, 18)
     model.compile()
     all_close(gradients(model, x), expected, 1e-7, 1e-8)
 
@@ -141,9 +146,7 @@ def test_deterministic_training(interaction, depth):
 @each_interaction
 def test_cuda_graphs(interaction, depth):
     """A recorded step computes the same as one that is launched operator by operator."""
-    model = slim_resnet(interaction, depth, zero_init_residual=False).double().to(DEVICE).train()
-    x = images(4, dtype=torch.float64).to(DEVICE)
-    expected = {name: grad.cpu() for name, grad in gradients(copy.deepcopy(model), x).items()}
+    model, x, expected = network_with_gradients(interaction, depth)
     torch.cuda.make_graphed_callables(model, (x,))
     for _ in range(2):
         model.zero_grad()
@@ -169,9 +172,7 @@ def test_networks_in_half_precision(interaction, depth, dtype):
 @each_interaction
 def test_activations_on_the_cpu(interaction, depth):
     """Maps that PyTorch moves to the CPU until the backward pass."""
-    model = slim_resnet(interaction, depth, zero_init_residual=False).double().to(DEVICE).train()
-    x = images(4, dtype=torch.float64).to(DEVICE)
-    expected = {name: grad.cpu() for name, grad in gradients(copy.deepcopy(model), x).items()}
+    model, x, expected = network_with_gradients(interaction, depth)
     with torch.autograd.graph.save_on_cpu(pin_memory=True):
         ours = gradients(model, x)
     all_close(ours, expected, 1e-9, 1e-9)
@@ -207,9 +208,6 @@ def test_no_images(interaction, depth):
 @each_network
 @each_interaction
 def test_data_parallel(interaction, depth, one_process):
-    model = slim_resnet(interaction, depth, zero_init_residual=False).double().to(DEVICE).train()
-    x = images(4, dtype=torch.float64).to(DEVICE)
-    twin = copy.deepcopy(model)
-    parallel = nn.parallel.DistributedDataParallel(model, device_ids=[0])
-    expected = {f'module.{name}': grad.cpu() for name, grad in gradients(twin, x).items()}
-    all_close(gradients(parallel, x), expected, 1e-7, 1e-8)
+    model, x, expected = network_with_gradients(interaction, depth)
+    gradients(nn.parallel.DistributedDataParallel(model, device_ids=[0]), x)
+    all_close({name: p.grad for name, p in model.named_parameters()}, expected, 1e-7, 1e-8)
