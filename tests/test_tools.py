@@ -164,13 +164,26 @@ def test_weights_that_fit(test_py, kind):
     assert 'accuracy/top1' in json.loads(Path('metrics.json').read_text())
 
 
-def test_averaged_weights_that_fit(test_py):
-    Path('ema.py').write_text("_base_ = 'slim.py'\ncustom_hooks = [dict(type='EMAHook')]\n")
-    test_py('--out', 'metrics.json', '--out-item', 'metrics', config='ema.py')
-    assert Path('metrics.json').is_file()
+@pytest.mark.parametrize('hook', ('mmengine.EMAHook', 'mmpretrain.EMAHook'))
+@pytest.mark.parametrize('tta', ([], ['--tta']))
+def test_averages_are_tested(test_py, hook, tta):
+    """The weights of a checkpoint are the averages, and those of a training in their place."""
+    Path('ema.py').write_text(f"_base_ = 'slim.py'\ncustom_hooks = [dict(type='{hook}')]\n")
+    test_py(*tta, '--out', 'plain.pkl')
+    saved = torch.load('good.pth')
+    trained = {
+        f'module.{key}': x if 'running' in key else torch.ones_like(x)
+        for key, x in saved['state_dict'].items()
+    }
+    torch.save(saved | dict(ema_state_dict=trained | dict(steps=torch.tensor(1))), 'good.pth')
+    test_py(*tta, '--out', 'averages.pkl', config='ema.py')
+    plain, averages = (
+        [s['pred_score'] for s in mmengine.load(f'{name}.pkl')] for name in ('plain', 'averages')
+    )
+    torch.testing.assert_close(averages, plain)
     torch.save(dict(state_dict=head_of(10)), 'good.pth')
     with pytest.raises(SystemExit, match='does not fit the config'):
-        test_py(config='ema.py')
+        test_py(*tta, config='ema.py')
 
 
 WRONG = {

@@ -125,8 +125,7 @@ def load_config(path: str) -> Config:
     """Read a config file.
 
     Args:
-        path (str): The file, an address such as ``mmdet::NAME`` of one of a library, or the
-            name of a config of this package.
+        path (str): The file, or the name of a config of this package.
 
     Returns:
         Config: The config.

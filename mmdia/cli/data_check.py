@@ -70,7 +70,14 @@ def check_data(runner: Runner) -> None:
 def entry_of(runner: Runner, cfg: Any, kind: str) -> str:
     """The entry of a runner's config that a data loader or an evaluator comes from."""
     entries = [f'{part}_{kind}' for part in PARTS]
-    return next((name for name in entries if getattr(runner, f'_{name}', None) is cfg), kind)
+    return next((e for e in entries if are_same(getattr(runner, f'_{e}', None), cfg)), kind)
+
+
+def are_same(first: Any, second: Any) -> bool:
+    """Whether two configs are one, or lists of the same ones, which MMEngine copies."""
+    if isinstance(first, list) and isinstance(second, list):
+        return [*map(id, first)] == [*map(id, second)]
+    return first is second
 
 
 def inner_configs(cfg: Any, key: str) -> Iterator[Tuple[str, dict]]:

@@ -4,7 +4,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Dict, Iterator
 
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
+from mmengine.model import BaseTTAModel
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import load_state_dict
 from torch import Tensor, nn
@@ -71,7 +72,7 @@ def load_or_stop(runner: Runner, strict: bool) -> None:
             return load(filename, *args, **kwargs)
 
     runner.load_checkpoint = load_checkpoint
-    runner.register_hook(WeightsHook())
+    runner.register_hook(WeightsHook(strict))
 
 
 def shorten(problems: str, limit: int = 5) -> str:
@@ -86,12 +87,26 @@ def shorten(problems: str, limit: int = 5) -> str:
 
 
 class WeightsHook(Hook):
-    """Stop at checkpoints that hold no weights, before other hooks look for them."""
+    """Stop at checkpoints that hold no weights, before other hooks look for them.
+
+    Args:
+        strict (bool): Whether averages have to fit, too.
+    """
 
     priority = 'HIGHEST'
+
+    def __init__(self, strict: bool) -> None:
+        self.strict = strict
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: Any) -> None:
         """Check what was loaded."""
         state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
         if not isinstance(state, dict) or not any(isinstance(v, Tensor) for v in state.values()):
             raise SystemExit(f'checkpoint {runner._load_from} holds no weights')
+        for hook in runner.hooks if self.strict else ():
+            if isinstance(hook, EMAHook):
+                # Averages that do not fit would stay at random, and be tested.
+                hook.strict_load = True
+                averages = hook.ema_model.module
+                if isinstance(averages, BaseTTAModel):  # within which MMPretrain's hook finds none
+                    hook.ema_model.module = averages.module

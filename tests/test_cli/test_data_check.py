@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from mmdet.models import BaseReID
+from mmengine.config import ConfigDict
 from mmengine.runner import BaseLoop, Runner
 from mmpretrain.models import ImageToImageRetriever
 from torch import nn
@@ -25,6 +26,12 @@ from mmdia.cli.file_reads import LastFileRead
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'
+# With types, as in MMDetection's configs: MMEngine copies the lists that such loops get.
+LOOPS = dict(
+    train=dict(type='EpochBasedTrainLoop', max_epochs=1),
+    val=dict(type='ValLoop'),
+    test=dict(type='TestLoop'),
+)
 CLASSES = ('cat', 'dog')
 PANOPTIC = (*CLASSES, 'sky')
 IMAGES = ('a.png', 'b.png')
@@ -129,7 +136,7 @@ def start(train=None, val=None, test=None, evaluator=None, num_classes=2, checkp
         entries[f'{part}_dataloader'] = dict(
             batch_size=1, sampler=dict(type='DefaultSampler', shuffle=False), dataset=dataset
         )
-        entries[f'{part}_cfg'] = dict(by_epoch=True, max_epochs=1) if part == 'train' else {}
+        entries[f'{part}_cfg'] = LOOPS[part]
         if part != 'train':
             entries[f'{part}_evaluator'] = evaluator or dict(type='mmengine.DumpResults') | dict(
                 out_file_path='out.pkl'
@@ -137,7 +144,7 @@ def start(train=None, val=None, test=None, evaluator=None, num_classes=2, checkp
     if train:
         entries['optim_wrapper'] = dict(optimizer=dict(type='SGD', lr=0.1))
     name = f'check_{os.getpid()}_{next(NUMBERS)}'
-    runner = Runner(Model(num_classes), 'run', experiment_name=name, **entries)
+    runner = Runner(Model(num_classes), 'run', experiment_name=name, **ConfigDict(entries))
     check_data(runner)
     for part in ('train', 'val', 'test'):
         loop = getattr(runner, f'_{part}_loop')
