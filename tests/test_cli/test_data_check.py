@@ -21,7 +21,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmdia.cli import data_faults
-from mmdia.cli.data_check import DataCheckHook, check_data, check_samples, number_of_classes
+from mmdia.cli.data_check import (
+    DataCheckHook,
+    check_data,
+    check_samples,
+    entry_of,
+    number_of_classes,
+)
 from mmdia.cli.file_reads import LastFileRead
 
 ROOT = Path(__file__).parents[2]
@@ -291,6 +297,15 @@ def test_missing_annotations_of_a_metric():
     metrics = [dict(metric, ann_file='coco.json'), dict(metric, ann_file='other.json')]
     message = 'test_evaluator.1.ann_file: other.json does not exist'
     assert message in said(test=COCO, evaluator=metrics)
+
+
+def test_names_of_lists_of_metrics():
+    """MMEngine copies them."""
+    val, test = ([dict(type=f'mmengine.{kind}')] for kind in ('DumpResults', 'BaseMetric'))
+    runner = SimpleNamespace(_val_evaluator=val, _test_evaluator=test)
+    assert entry_of(runner, [*test], 'evaluator') == 'test_evaluator'
+    assert entry_of(runner, [*val], 'evaluator') == 'val_evaluator'
+    assert entry_of(runner, [], 'evaluator') == 'evaluator'
 
 
 def spoil_image(dataset, spoil):
