@@ -34,7 +34,7 @@ def all_close(ours, expected, rtol, atol):
 
 
 def network_with_gradients(interaction, depth):
-    """A network in double precision, images, and the gradients of a copy of it, on the CPU."""
+    """A network in double precision, images, and the gradients of a copy, moved to the CPU."""
     model = slim_resnet(interaction, depth, zero_init_residual=False).double().to(DEVICE).train()
     x = images(4, dtype=torch.float64).to(DEVICE)
     expected = gradients(copy.deepcopy(model), x)
