@@ -9,14 +9,14 @@ from torch import nn
 
 from mmdia.models.ops import (
     gated_sum,
-    normalization,
     normalize_sum,
-    normalize_with_source,
+    normalize_with_recipe,
     recomputation,
     rectify,
+    sums,
     weighted_sum,
 )
-from mmdia.models.ops.normalization import source_of
+from mmdia.models.ops.recomputation import compute_again, recipe_of
 
 from ..helpers import (
     DEPTHS,
@@ -35,9 +35,8 @@ def by_autograd(monkeypatch):
     """Leave everything to autograd."""
 
     def switch_off():
-        for module in (normalization, gated_sum.__globals__):
-            names = module if isinstance(module, dict) else vars(module)
-            monkeypatch.setitem(names, 'is_eager', lambda x: False)
+        for module in (recomputation, sums):
+            monkeypatch.setattr(module, 'is_eager', lambda x: False)
 
     return switch_off
 
@@ -248,28 +247,28 @@ def random_norm(channels=5):
 
 
 @pytest.mark.parametrize('training', (True, False))
-def test_source_tells_how_a_map_was_computed(training):
+def test_recipe_tells_how_a_map_was_computed(training):
     norm = random_norm().train(training)
     x = torch.randn(3, 5, 4, 6, dtype=torch.float64) * 0.3 + 2
-    y = normalize_with_source(norm, x)
-    source = source_of(y)
+    y = normalize_with_recipe(norm, x)
+    node = recipe_of(y)
+    _, mean, var, weight, bias = node.saved_tensors
     if training:
-        var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
-        torch.testing.assert_close((source.mean, source.var), (mean, var))
+        expected = torch.var_mean(x, (0, 2, 3), correction=0)
+        torch.testing.assert_close((var, mean), expected)
     # Parameters that are sharded are gone once the block has been called.
-    assert source.weight.data_ptr() != norm.weight.data_ptr()
-    assert source.bias.data_ptr() != norm.bias.data_ptr()
-    scale, shift = source.scale_and_shift()
-    torch.testing.assert_close(x * scale[:, None, None] + shift[:, None, None], y)
-    torch.testing.assert_close(source.again(), y.detach())
-    torch.testing.assert_close(source.differentiable(), y)
+    assert weight.data_ptr() != norm.weight.data_ptr()
+    assert bias.data_ptr() != norm.bias.data_ptr()
+    torch.testing.assert_close(compute_again(node), y.detach())
 
 
-def test_source_is_forgotten_when_a_map_changes():
+def test_recipe_is_forgotten_when_a_map_changes():
     x = torch.randn(3, 5, 4, 6, dtype=torch.float64)
-    y = normalize_with_source(random_norm(), x)
-    assert source_of(y) is not None
-    assert source_of(y.mul_(2)) is None and source_of(y + 0) is None
+    y = normalize_with_recipe(random_norm(), x)
+    assert recipe_of(y) is not None
+    with torch.no_grad():  # which autograd does not notice
+        y.mul_(2)
+    assert recipe_of(y) is None and recipe_of(normalize_with_recipe(random_norm(), x) + 0) is None
 
 
 @pytest.mark.parametrize('training', (True, False))
@@ -280,7 +279,7 @@ def test_first_and_second_derivatives_of_gated_sums(training, gates):
     gate = torch.rand(2, gates, dtype=torch.float64, requires_grad=True)
 
     def function(x, identity, gate):
-        return gated_sum(normalize_with_source(norm, x), identity, gate)
+        return gated_sum(normalize_with_recipe(norm, x), identity, gate)
 
     assert torch.autograd.gradcheck(function, (x, identity, gate))
     assert torch.autograd.gradgradcheck(function, (x, identity, gate))
@@ -295,7 +294,7 @@ def test_first_and_second_derivatives_of_what_is_recomputed(training, with_ident
 
     def function(x, identity):
         identity = identity if with_identity else None
-        y, value = rectify(normalize_with_source(norm, x), identity, (nn.ReLU(), conv))
+        y, value = rectify(normalize_with_recipe(norm, x), identity, (nn.ReLU(), conv))
         return y * value
 
     inputs = (x, identity) if with_identity else (x, torch.zeros(()))
@@ -334,35 +333,34 @@ def test_first_and_second_derivatives_of_normalized_sums(training):
     assert torch.autograd.gradgradcheck(function, inputs)
 
 
-def test_what_is_recomputed_is_computed_once_and_freed(monkeypatch):
-    computed = []
-    again = normalization.Source.again
+def count_results(node):
+    """List what a recipe computes from now on."""
+    computed, compute = [], node.compute
 
-    def count(self):
-        computed.append(weakref.ref(out := again(self)))
+    def count(*args):
+        computed.append(weakref.ref(out := compute(*args)))
         return out
 
-    monkeypatch.setattr(normalization.Source, 'again', count)
+    node.compute = count
+    return computed
+
+
+def test_what_is_recomputed_is_computed_once_and_freed():
     conv = nn.Conv2d(5, 5, 3, padding=1, groups=5).double()
     x = torch.randn(2, 5, 3, 2, dtype=torch.float64, requires_grad=True)
-    y, value = rectify(normalize_with_source(random_norm(), x), x, (nn.ReLU(), conv))
+    branch = normalize_with_recipe(random_norm(), x)
+    computed = count_results(recipe_of(branch))
+    y, value = rectify(branch, x, (nn.ReLU(), conv))
     for passes in (1, 2):
         (y.sum() + value.sum()).backward(retain_graph=True)
         assert len(computed) == passes and computed[-1]() is None
 
 
-def test_normalized_sums_are_computed_once_and_freed(monkeypatch):
-    computed = []
-    again = recomputation.add_up
-
-    def count(*args):
-        computed.append(weakref.ref(out := again(*args)))
-        return out
-
-    monkeypatch.setattr(recomputation, 'add_up', count)
+def test_normalized_sums_are_computed_once_and_freed():
     weights = torch.rand(2, 2, 5, dtype=torch.float64)
     maps = torch.randn(2, 2, 5, 3, 2, dtype=torch.float64, requires_grad=True)
-    y, _ = normalize_sum(random_norm(), weights.unbind(), maps.unbind())
+    y, total = normalize_sum(random_norm(), weights.unbind(), maps.unbind())
+    computed = count_results(recipe_of(total))
     for passes in (1, 2):
         y.sum().backward(retain_graph=True)
         assert len(computed) == passes and computed[-1]() is None
@@ -416,7 +414,7 @@ def test_gates_have_precise_gradients_in_half_precision(dtype):
 
     def gradient(x, identity, grad):
         gate = torch.rand(2, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
-        out = gated_sum(normalize_with_source(norm, x), identity, gate)
+        out = gated_sum(normalize_with_recipe(norm, x), identity, gate)
         (of_gate,) = torch.autograd.grad(out, gate, grad)
         return of_gate
 

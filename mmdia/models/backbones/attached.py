@@ -121,7 +121,7 @@ class AttachedBlock(ResidualBlock):
         self.conv_cfg = getattr(block, 'conv_cfg', None)
         self.skip_connections = self.normalize = True
         self.with_cp = with_cp or getattr(block, 'with_cp', False)
-        self.with_source = False
+        self.with_recipe = False
         self.training = block.training
 
     def _take_plugins(self, block: nn.Module) -> Tuple[Tuple[str, ...], ...]:
@@ -188,7 +188,7 @@ class AttachedStage(Stage):
         self.training = original.training
         self.outputs.train(self.training)
         for block in blocks:
-            block.with_source = (interaction or backbone.interaction).uses_source
+            block.with_recipe = (interaction or backbone.interaction).uses_recipe
 
     def forward(self, x: Tensor) -> Tensor:
         """Run all blocks.

@@ -169,7 +169,7 @@ class ResidualBackbone(BaseModule):
         for i, stage in enumerate(modules, 1):
             self.add_module(f'layer{i}', stage)
             for block in stage:
-                block.with_source = (stage.interaction or self.interaction).uses_source
+                block.with_recipe = (stage.interaction or self.interaction).uses_recipe
         self._freeze_stages()
 
     def stem_modules(self) -> Sequence[nn.Module]:

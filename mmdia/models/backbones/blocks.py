@@ -7,7 +7,7 @@ from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops import normalize_with_source
+from ..ops import normalize_with_recipe
 from ..utils import (
     build_activation_layer,
     build_conv_layer,
@@ -62,9 +62,9 @@ class ResidualBlock(BaseModule):
             :func:`~.plugins.check_plugins`. Defaults to none.
 
     Attributes:
-        with_source (bool): Whether the branch carries what its last norm
-            computed it from; see :func:`normalize_with_source`. Set by the
-            backbone where the interaction makes use of it.
+        with_recipe (bool): Whether the branch can be computed again from the
+            input of its last norm; see :func:`normalize_with_recipe`. Set by
+            the backbone where the interaction makes use of it.
         expansion (int): Output channels over the width of the 3x3 convolution.
         preactivation (bool): Whether norm and activation precede convolutions.
     """
@@ -108,7 +108,7 @@ class ResidualBlock(BaseModule):
         self.normalize = normalize
         self.normalize_projections = normalize_projections
         self.with_cp = with_cp
-        self.with_source = False
+        self.with_recipe = False
         self.conv_cfg = conv_cfg
         self.norm_cfg = norm_cfg
         self.dcn = dcn
@@ -271,8 +271,8 @@ class ResidualBlock(BaseModule):
             x = getattr(self, f'conv{index + 1}')(x)
         if self.normalize:
             norm = getattr(self, self.norm_names[-1])
-            with_source = self.with_source and not self.plugin_names[-1]
-            x = normalize_with_source(norm, x) if with_source else norm(x)
+            with_recipe = self.with_recipe and not self.plugin_names[-1]
+            x = normalize_with_recipe(norm, x) if with_recipe else norm(x)
         for name in self.plugin_names[-1]:
             x = getattr(self, name)(x)
         return self.drop_path(x)

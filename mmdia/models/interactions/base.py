@@ -43,15 +43,15 @@ class LayerInteraction(BaseModule):
     Attributes:
         added_channels (int): How many channels :meth:`finish` adds to the
             output of the network.
-        uses_source (bool): Whether something is saved where a branch carries
-            what it was computed from; see :class:`mmdia.models.ops.Source`.
+        uses_recipe (bool): Whether memory is saved where a branch can be
+            computed again; see :func:`mmdia.models.ops.normalize_with_recipe`.
         scope (str): ``'stage'`` for one instance a stage that starts without
             memory, ``'network'`` for one instance whose memory crosses stages.
     """
 
     scope = 'stage'
     added_channels = 0
-    uses_source = False
+    uses_recipe = False
 
     def __init__(
         self,

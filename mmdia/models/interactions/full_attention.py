@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mmdia.registry import MODELS
 
-from ..ops import normalize_with_source, rectify, weighted_sum
+from ..ops import normalize_with_recipe, rectify, weighted_sum
 from ..utils import full_precision, global_avg_pool, record
 from .layer_attention import LayerAttention, LayerAttentionUnit
 
@@ -76,7 +76,7 @@ class FullLayerAttention(LayerAttentionUnit):
                 weights = weights * memory.gains
         record('layer_score', scores, dim=1)
         attended = weighted_sum(weights, memory.values)
-        (rectified,) = rectify(normalize_with_source(self.norm, attended), None, (self.relu,))
+        (rectified,) = rectify(normalize_with_recipe(self.norm, attended), None, (self.relu,))
         # A copy, since distributed training writes all buffers anew before the next call.
         scale = self.scale.to(x.dtype, copy=True)
         return torch.addcmul(x, self.drop_path(rectified), scale)

@@ -71,7 +71,7 @@ class PooledGate(GatedInteraction):
     state, index)``; see :meth:`gate`.
     """
 
-    uses_source = True
+    uses_recipe = True
 
     def gate(self, pooled: Tensor, state: Any, index: int) -> Tuple[Tensor, Any]:
         """Compute the gate of a block.

@@ -112,7 +112,7 @@ class LayerAttention(LayerInteraction):
         **kwargs: See :class:`LayerInteraction`.
     """
 
-    uses_source = True
+    uses_recipe = True
 
     def __init__(
         self,

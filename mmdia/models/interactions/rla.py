@@ -108,7 +108,7 @@ class RLA(GatedInteraction):
     """
 
     scope = 'network'
-    uses_source = True
+    uses_recipe = True
 
     def __init__(
         self,

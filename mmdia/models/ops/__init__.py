@@ -1,12 +1,4 @@
-from .normalization import Source, normalize_with_source
-from .recomputation import normalize_sum, rectify
-from .sums import gated_sum, weighted_sum
+from .recomputation import normalize_with_recipe, rectify
+from .sums import gated_sum, normalize_sum, weighted_sum
 
-__all__ = [
-    'Source',
-    'gated_sum',
-    'normalize_sum',
-    'normalize_with_source',
-    'rectify',
-    'weighted_sum',
-]
+__all__ = ['gated_sum', 'normalize_sum', 'normalize_with_recipe', 'rectify', 'weighted_sum']

@@ -1,23 +1,32 @@
 """Maps that the backward pass computes again instead of keeping them."""
 
+from contextlib import nullcontext
+from functools import partial
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.autograd.graph import saved_tensors_hooks
 
 from ..utils.eager import is_eager, is_unobserved
-from .normalization import Source, source_of
-from .sums import add_up, halves, weighted_sum
+
+FORWARD = nn.BatchNorm2d.forward
+NEEDED = ('weight', 'bias', 'running_mean', 'num_batches_tracked', 'momentum')
 
 
 class Recipe(torch.autograd.Function):
-    """A map as it is, with the tensors from which it, or what follows, can be computed again."""
+    """A map as it is; its node says how it, or what follows, can be computed again."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, *ingredients: Optional[Tensor]) -> Tensor:
-        """Save the ingredients."""
+    def forward(
+        ctx: FunctionCtx, x: Tensor, compute: Callable[..., Tensor], *ingredients: Optional[Tensor]
+    ) -> Tensor:
+        """Save the ingredients; see :func:`with_recipe`."""
+        ctx.compute = compute
+        ctx.uses = ctx.left = 0
+        ctx.result = None
         ctx.save_for_backward(*ingredients)
         ctx.mark_dirty(x)
         return x
@@ -28,38 +37,129 @@ class Recipe(torch.autograd.Function):
         return grad, *(None for _ in ctx.needs_input_grad[1:])
 
 
-class Recomputed:
-    """A map that is computed again, once for all that would save it.
+def with_recipe(
+    x: Tensor, compute: Callable[..., Tensor], *ingredients: Optional[Tensor]
+) -> Tensor:
+    """Give a map a recipe, where gradients reach it.
 
     Args:
-        node (Recipe): What has the ingredients.
-        compute (Callable): Takes them, and returns the map.
+        x (Tensor): A map that no backward pass needs so far.
+        compute (Callable): Takes the ingredients; returns the map, or what
+            is computed from it.
+        *ingredients (Tensor, optional): What is kept in its place.
     """
-
-    def __init__(self, node: Any, compute: Callable[..., Tensor]) -> None:
-        self.node = node
-        self.compute = compute
-        self.saved = self.left = 0
-        self.result: Optional[Tensor] = None
-
-    @torch.no_grad()
-    def take(self) -> Tensor:
-        """The map, which is forgotten when it has been taken as often as it was saved."""
-        if self.result is None:
-            self.result = self.compute(*self.node.saved_tensors)
-            self.left = self.saved
-        result = self.result
-        self.left -= 1
-        if self.left == 0:
-            self.result = None
-        return result
+    if x.grad_fn is not None:
+        x = Recipe.apply(x, compute, *ingredients)
+        x.grad_fn.version = x._version
+    return x
 
 
-def is_same(a: Tensor, b: Tensor) -> bool:
-    """Whether two living tensors are one."""
-    if a.data_ptr() != b.data_ptr() or a.dtype != b.dtype:
-        return False
-    return a.shape == b.shape and a.stride() == b.stride()
+def recipe_of(x: Tensor) -> Optional[Any]:
+    """The node of a map with a recipe; None where it has none, or has changed since."""
+    known = is_eager(x) and getattr(x.grad_fn, 'version', None) == x._version
+    return x.grad_fn if known else None
+
+
+@torch.no_grad()
+def compute_again(node: Any) -> Tensor:
+    """Follow a recipe, once for all that take the result."""
+    if node.result is None:
+        node.result = node.compute(*node.saved_tensors)
+        node.left = node.uses
+    result = node.result
+    node.left -= 1
+    if node.left <= 0:
+        node.result = None
+    return result
+
+
+def identify(x: Tensor) -> Tuple:
+    """What only the same of all living tensors has."""
+    return x.data_ptr(), x.dtype, x.shape, x.stride()
+
+
+def apply_recomputing(
+    functions: Sequence[Callable[[Tensor], Tensor]], x: Tensor, node: Optional[Any], index: int = 0
+) -> List[Tensor]:
+    """Apply functions, one after the other, to a map, and do not keep what has a recipe.
+
+    Args:
+        functions (Sequence[Callable]): The functions.
+        x (Tensor): The map.
+        node (Any, optional): The node with the recipe; None to keep all.
+        index (int): What the recipe is for: 0 for ``x``, 1 for the output of
+            the first function. Defaults to 0.
+
+    Returns:
+        List[Tensor]: The output of each function.
+    """
+    saved, maps = [], [x]
+
+    def pack(tensor: Tensor) -> List[Optional[Tensor]]:
+        saved.append([tensor])
+        return saved[-1]
+
+    def unpack(entry: List[Optional[Tensor]]) -> Tensor:
+        return compute_again(node) if entry[0] is None else entry[0]
+
+    # disable_saved_tensors_hooks forbids to use them.
+    allowed = node is not None and torch._C._autograd._saved_tensors_hooks_is_enabled()
+    with saved_tensors_hooks(pack, unpack) if allowed else nullcontext():
+        for function in functions:
+            maps.append(function(maps[-1]))
+    for entry in saved:
+        if identify(entry[0]) == identify(maps[index]):
+            entry[0] = None
+            node.uses += 1
+    return maps[1:]
+
+
+def normalize_with_recipe(norm: nn.Module, x: Tensor) -> Tensor:
+    """Apply a norm; whoever needs the output of a batch norm later can compute it again.
+
+    The norm keeps its input for the backward pass in any case.
+
+    Args:
+        norm (nn.Module): Any norm.
+        x (Tensor): Map of shape (N, C, H, W).
+
+    Returns:
+        Tensor: ``norm(x)``, with a recipe where the norm is a batch norm, its
+        backward pass is to come, and nothing observes it.
+    """
+    known = (
+        is_eager(x)  # first: tracers put parameters that are looked at into the graph
+        and type(norm) is nn.BatchNorm2d
+        and type(norm).forward is FORWARD
+        and norm.track_running_stats
+        and all(getattr(norm, name) is not None for name in NEEDED)
+        and torch.is_grad_enabled()
+        and x.numel() > 0
+        and is_unobserved(norm)
+    )
+    if not known:
+        return norm(x)
+    if norm.training:
+        y, mean, var = normalize_by_batch(norm, x)
+    else:
+        # Copies, since a call in training may change them before the backward pass.
+        y, mean, var = norm(x), norm.running_mean.clone(), norm.running_var.clone()
+    compute = partial(F.batch_norm, eps=norm.eps)
+    # Copies, since parameters that are sharded are gone once the block has been called.
+    return with_recipe(y, compute, x, mean, var, norm.weight.clone(), norm.bias.clone())
+
+
+def normalize_by_batch(norm: nn.BatchNorm2d, x: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+    """What a norm does in training, with the mean and the variance of the batch."""
+    # With momentum 1, "running" statistics are those of the batch.
+    mean, var = torch.zeros_like(norm.running_mean), torch.zeros_like(norm.running_var)
+    y = F.batch_norm(x, mean, var, norm.weight, norm.bias, True, 1.0, norm.eps)
+    norm.num_batches_tracked.add_(1)
+    # As in torch, autograd is not to notice: graphs of earlier calls may hold them.
+    norm.running_mean.data.lerp_(mean, norm.momentum)
+    norm.running_var.data.lerp_(var, norm.momentum)
+    count = x.numel() // x.shape[1]
+    return y, mean, var * ((count - 1) / count)  # without Bessel's correction
 
 
 def rectify(
@@ -67,8 +167,8 @@ def rectify(
 ) -> List[Tensor]:
     """Apply modules, of which the first is an activation, to the sum of branch and shortcut.
 
-    Where the branch carries its source, the backward pass computes the
-    output of a ReLU again, which is then not kept for the modules that follow.
+    Where the branch has a recipe, the backward pass computes the output of a
+    ReLU again, which is then not kept for the modules that follow.
 
     Args:
         branch (Tensor): Map of shape (N, C, H, W).
@@ -79,94 +179,16 @@ def rectify(
     Returns:
         List[Tensor]: The output of each module.
     """
-    source = source_of(branch)
     x = branch if identity is None else identity + branch
     plain = type(modules[0]) is nn.ReLU and all(type(m) is nn.Conv2d for m in modules[1:])
-    if source is None or not (plain and is_unobserved(*modules)):
-        return apply(modules, x)
-    *tensors, eps, of_batch = source
+    node = recipe_of(branch)
+    if node is None or not (plain and is_unobserved(*modules)):
+        return apply_recomputing(modules, x, None)
 
-    def compute(identity: Optional[Tensor], *tensors: Tensor) -> Tensor:
-        y = Source(*tensors, eps, of_batch).again()
-        return torch.relu_(y if identity is None else y.add_(identity))
+    def compute(identity: Optional[Tensor]) -> Tensor:
+        y = compute_again(node)
+        return torch.relu(y) if identity is None else torch.relu_(identity + y)
 
-    return apply_recomputing(modules, x, 1, compute, identity, *tensors)
-
-
-def normalize_sum(
-    norm: nn.Module, weights: Sequence[Tensor], maps: Sequence[Tensor]
-) -> Tuple[Tensor, Tensor]:
-    """Apply a norm to a :func:`weighted_sum`, which a batch norm then does not keep.
-
-    The backward pass computes the sum again from the maps.
-
-    Args:
-        norm (nn.Module): Any norm.
-        weights (Sequence[Tensor]): t weights of shape (N, C), or (1, C) for all
-            samples.
-        maps (Sequence[Tensor]): t maps of shape (N, C, H, W).
-
-    Returns:
-        Tuple[Tensor, Tensor]: What the norm returns, and the sum, of shape
-        (N, C, H, W) each.
-    """
-    x = weighted_sum(weights, maps)
-    if not (is_eager(x) and type(norm) is nn.BatchNorm2d and is_unobserved(norm)):
-        return norm(x), x
-
-    def compute(*weights_and_maps: Tensor) -> Tensor:
-        return add_up(*halves(weights_and_maps))
-
-    (y,) = apply_recomputing((norm,), x, 0, compute, *weights, *maps)
-    return y, x
-
-
-def apply_recomputing(
-    modules: Sequence[nn.Module],
-    x: Tensor,
-    index: int,
-    compute: Callable[..., Tensor],
-    *ingredients: Optional[Tensor],
-) -> List[Tensor]:
-    """Apply modules, one after the other, to a map, and do not keep one of all these maps.
-
-    Args:
-        modules (Sequence[nn.Module]): The modules.
-        x (Tensor): The map.
-        index (int): Which map is not kept: 0 is ``x``, 1 the output of the
-            first module.
-        compute (Callable): Computes that map again from the ingredients.
-        *ingredients (Tensor, optional): What is kept in its place.
-
-    Returns:
-        List[Tensor]: The output of each module.
-    """
-    # No gradients reach it, or disable_saved_tensors_hooks forbids what follows.
-    if x.grad_fn is None or not torch._C._autograd._saved_tensors_hooks_is_enabled():
-        return apply(modules, x)
-    x = Recipe.apply(x, *ingredients)
-    recomputed, saved = Recomputed(x.grad_fn, compute), []
-
-    def pack(tensor: Tensor) -> List[Optional[Tensor]]:
-        saved.append([tensor])
-        return saved[-1]
-
-    def unpack(entry: List[Optional[Tensor]]) -> Tensor:
-        return recomputed.take() if entry[0] is None else entry[0]
-
-    with saved_tensors_hooks(pack, unpack):
-        outs = apply(modules, x)
-    for entry in saved:
-        if is_same(entry[0], (x, *outs)[index]):
-            entry[0] = None
-            recomputed.saved += 1
-    return outs
-
-
-def apply(modules: Sequence[nn.Module], x: Tensor) -> List[Tensor]:
-    """The outputs of modules, one after the other."""
-    outs = []
-    for module in modules:
-        x = module(x)
-        outs.append(x)
-    return outs
+    node.uses += 1
+    x = with_recipe(x, compute, identity)
+    return apply_recomputing(modules, x, x.grad_fn, index=1)

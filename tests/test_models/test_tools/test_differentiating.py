@@ -9,7 +9,7 @@ from torch.func import functional_call, grad, vmap
 from torch.utils.checkpoint import checkpoint
 
 from mmdia.models import LayerAttention
-from mmdia.models.ops import gated_sum, normalization
+from mmdia.models.ops import recomputation, sums
 
 from ...helpers import forget_living_objects, living_maps
 from .networks import assert_same, each_network, each_part, images, network
@@ -20,8 +20,8 @@ def by_autograd(monkeypatch):
     """Leave everything to autograd."""
 
     def switch_off():
-        monkeypatch.setattr(normalization, 'is_eager', lambda x: False)
-        monkeypatch.setitem(gated_sum.__globals__, 'is_eager', lambda x: False)
+        for module in (recomputation, sums):
+            monkeypatch.setattr(module, 'is_eager', lambda x: False)
 
     return switch_off
 
