@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from . import unpickler
-from .plain_values import NotPlainError
+from .unpickler import NotPlainError
 
 # Set to 1 by users who trust all files that they load.
 TRUST = 'MMDIA_TRUST'

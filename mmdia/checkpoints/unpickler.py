@@ -1,18 +1,25 @@
-"""An unpickler that makes tensors and plain values, and nothing else.
+"""An unpickler that makes tensors, plain values and what MMEngine saves besides, and nothing else.
 
-:func:`torch.load` takes this module in place of :mod:`pickle`. What a pickle may call, and the
-state that it may give to what it made, is in :mod:`.plain_values`.
+:func:`torch.load` takes this module in place of :mod:`pickle`. A training run saves its logs
+(arrays of NumPy in history buffers, which refer to their own methods), scores (scalars of NumPy),
+and the methods by which OneCycleLR anneals; training scripts of papers save their options. A pickle
+names what it calls: each name stands for a function here, or is refused.
 """
 
 import pickle
-from collections import OrderedDict
-from typing import Any, BinaryIO, Callable
+import re
+from argparse import Namespace
+from collections import Counter, OrderedDict
+from functools import cache, partial
+from typing import Any, BinaryIO, Callable, Dict
 
+import numpy as np
 import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+from torch import _utils
 
-from .plain_values import Maker, NotPlainError, check, check_key, fill, is_plain, known_names
-
-# What :func:`torch.save` writes, beside the opcodes below.
+# What :func:`torch.save` writes, beside the opcodes that Unpickler has methods for.
 OPCODES = (
     *(pickle.PROTO, pickle.STOP, pickle.MARK, pickle.GLOBAL),
     *(pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.BINFLOAT, pickle.LONG1),
@@ -21,6 +28,137 @@ OPCODES = (
     *(pickle.APPEND, pickle.APPENDS, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3),
     *(pickle.BINGET, pickle.LONG_BINGET, pickle.BINPUT, pickle.LONG_BINPUT),
 )
+# Numbers, and texts of a fixed length.
+DTYPE = re.compile(r'b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,6}')
+# Numbers, which are neither quantized nor packed.
+TENSOR_DTYPE = re.compile(
+    r'torch\.(bool|u?int(8|16|32|64)|float(16|32|64|8_\w+)|bfloat16|complex(32|64|128))'
+)
+KEYS = (str, bytes, int, float, complex, type(None), np.generic)
+# What makes tensors from their storages. PyTorch 2.1 lacks the last.
+TENSORS = ('_rebuild_tensor', '_rebuild_parameter', '_rebuild_tensor_v2', '_rebuild_tensor_v3')
+# Methods that logs and schedules refer to.
+METHODS = {name: getattr(HistoryBuffer, name) for name in ('min', 'max', 'current', 'mean')}
+for name in ('_annealing_cos', '_annealing_linear'):
+    METHODS[name] = getattr(OneCycleParamScheduler, name)
+
+
+class NotPlainError(pickle.UnpicklingError):
+    """A pickle holds more than tensors and plain values.
+
+    Args:
+        name (str): What it holds.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'{name} is no plain value')
+        self.name = name
+
+
+def check(condition: bool, problem: str) -> None:
+    """Raise an ``UnpicklingError`` unless a condition holds."""
+    if not condition:
+        raise pickle.UnpicklingError(problem)
+
+
+def check_key(key: Any) -> Any:
+    """Check a key of a dict: tuples in tuples can exhaust the stack of whoever hashes them."""
+    parts = key if type(key) is tuple else (key,)
+    check(all(isinstance(part, KEYS) for part in parts), f'a {type(key).__name__} as key')
+    return key
+
+
+def make_bytes(text: str = '', encoding: str = 'latin1') -> bytes:
+    """Bytes, which protocol 2 writes as text."""
+    check(type(text) is str and encoding in ('latin1', 'latin-1'), f'bytes in {encoding!r}')
+    return text.encode('latin1')
+
+
+def make_dtype(code: str, *_: bool) -> np.dtype:
+    """Stand for ``np.dtype``."""
+    check(DTYPE.fullmatch(code) is not None, f'the type {code!r} of NumPy')
+    return np.dtype(code)
+
+
+def make_array(dtype: np.dtype, data: bytes) -> np.ndarray:
+    """Values of NumPy in one dimension, from their bytes."""
+    check(isinstance(dtype, np.dtype) and type(data) is bytes, 'values of NumPy of another kind')
+    return np.frombuffer(data, dtype)
+
+
+def make_scalar(dtype: np.dtype, data: bytes) -> np.generic:
+    """A number of NumPy, or a text."""
+    (value,) = make_array(dtype, data)
+    return value
+
+
+def find_method(owner: Any, name: str) -> Callable:
+    """Stand for ``getattr``, of whatever: a method of :data:`METHODS`, and nothing else."""
+    if name not in METHODS:
+        raise NotPlainError(f'builtins.getattr of {name!r}')
+    return METHODS[name]
+
+
+def fill(value: Any, state: Any) -> None:
+    """Give a value the state that a pickle has for it."""
+    if type(value) is OrderedDict:  # the versions of all modules, in a state dict
+        value._metadata = state['_metadata']
+    elif type(value) is Namespace:
+        check(not any(name.startswith('__') for name in state), 'options that are no names')
+        vars(value).update(state)
+    elif type(value) is HistoryBuffer:  # its methods are those of this version
+        for name in ('_log_history', '_count_history', 'max_length'):
+            setattr(value, name, state[name])
+    elif type(value) is np.ndarray:
+        _, shape, dtype, is_fortran, data = state
+        array = make_array(dtype, data).reshape(shape, order='F' if is_fortran else 'C')
+        value.__setstate__(array.__reduce__()[2])
+    else:
+        check(isinstance(value, np.dtype), f'a state of {type(value).__name__}')
+        # Nothing to fill: structures and other byte orders have more.
+        check(state[1] in ('|', np.dtype('i4').str[0]), 'the byte order of another machine')
+        check(state[2:5] == (None, None, None), 'a structure of NumPy')
+
+
+def is_plain(dtype: Any) -> bool:
+    """Whether something is a type of tensors that are read."""
+    return isinstance(dtype, torch.dtype) and TENSOR_DTYPE.fullmatch(str(dtype)) is not None
+
+
+@cache
+def known_names() -> Dict[str, Any]:
+    """All that a pickle may name; what it may call is a ``partial``."""
+    makers = {
+        '_codecs.encode': make_bytes,
+        'argparse.Namespace': Namespace,
+        'collections.Counter': lambda counts: Counter({**counts}),  # of nothing but a dict
+        'collections.OrderedDict': lambda items=(): OrderedDict(
+            (check_key(k), v) for k, v in items
+        ),
+        'numpy.dtype': make_dtype,
+        'torch.Size': torch.Size,
+        'torch.device': torch.device,
+        f'{HistoryBuffer.__module__}.HistoryBuffer': lambda: HistoryBuffer(),
+    }
+    for name in TENSORS:
+        if hasattr(_utils, name):
+            makers[f'torch._utils.{name}'] = getattr(_utils, name)
+    for module in ('builtins', '__builtin__'):  # of Python 3 and of its protocol 2
+        makers[f'{module}.bytes'] = make_bytes
+        makers[f'{module}.complex'] = complex
+        makers[f'{module}.getattr'] = find_method
+        makers[f'{module}.set'] = lambda values: set(map(check_key, values))
+    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):  # before NumPy 2, and since
+        makers[f'{module}._reconstruct'] = lambda *_: np.empty(0)  # to be filled
+        makers[f'{module}.scalar'] = make_scalar
+    return {
+        **{name: partial(function) for name, function in makers.items()},
+        **{str(dtype): dtype for dtype in vars(torch).values() if is_plain(dtype)},
+        'torch.storage.UntypedStorage': torch.UntypedStorage,
+        # Named as arguments, and not called.
+        'numpy.ndarray': np.ndarray,
+        f'{OneCycleParamScheduler.__module__}.OneCycleParamScheduler': OneCycleParamScheduler,
+    }
 
 
 class Unpickler(pickle._Unpickler):
@@ -52,8 +190,8 @@ class Unpickler(pickle._Unpickler):
     def load_call(self) -> None:
         """Call what may be called."""
         args, maker = self.stack.pop(), self.stack.pop()
-        check(type(maker) is Maker, f'a call of {type(maker).__name__}')
-        self.append(maker.function(*args))
+        check(type(maker) is partial, f'a call of {type(maker).__name__}')
+        self.append(maker(*args))
 
     def load_state(self) -> None:
         """Fill what has to be filled."""

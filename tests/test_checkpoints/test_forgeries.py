@@ -80,8 +80,6 @@ FORGERIES = {
     'scalar-too-short': Forged(SCALAR, np.dtype('f8'), b'1234'),
     'scalar-too-long': Forged(SCALAR, np.dtype('f8'), b'12345678' * 2),
     'scalar-of-object': Forged(SCALAR, np.dtype('O'), b'12345678'),
-    'truth': Forged(SCALAR, np.dtype('?'), b'7'),
-    'letters': forged_array((1,), np.dtype('U1'), b'\xff' * 4),
     'history-of-methods': forged_history(max_length=eval),
     'history-of-nothing': Forged(HistoryBuffer, state=dict(statistics_methods={})),
     'history-with-arguments': Forged(HistoryBuffer, [1], [1]),
