@@ -128,12 +128,12 @@ def normalize_with_recipe(norm: nn.Module, x: Tensor) -> Tensor:
         backward pass is to come, and nothing observes it.
     """
     known = (
-        is_eager(x)  # first: tracers put parameters that are looked at into the graph
+        torch.is_grad_enabled()
+        and is_eager(x)  # before the rest: tracers put parameters that are read into the graph
         and type(norm) is nn.BatchNorm2d
         and type(norm).forward is FORWARD
         and norm.track_running_stats
         and all(getattr(norm, name) is not None for name in NEEDED)
-        and torch.is_grad_enabled()
         and x.numel() > 0
         and is_unobserved(norm)
     )

@@ -60,10 +60,10 @@ def weighted_sum(weights: Union[Tensor, Sequence[Tensor]], maps: Sequence[Tensor
     Returns:
         Tensor: The sum, of shape (N, C, H, W).
     """
-    weights = [weights[t] for t in range(len(maps))]  # by their number, for symbolic tracing
     if torch.is_grad_enabled() and is_eager(maps[0]):
         return WeightedSum.apply(*weights, *maps)
-    return add_up(*weights, *maps)
+    # By their number, for symbolic tracing.
+    return add_up(*[weights[t] for t in range(len(maps))], *maps)
 
 
 def gated_sum(branch: Tensor, identity: Tensor, gate: Tensor) -> Tensor:
