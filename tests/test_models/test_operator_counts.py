@@ -11,16 +11,16 @@ from ..helpers import slim_resnet
 # method needs no entry.
 BUDGET = {
     'mmdia.BlockAttention': (12, 50),
-    'mmdia.DIALSTM': (26, 318),
-    'mmdia.DIALSTMLight': (27, 342),
+    'mmdia.DIALSTM': (26, 310),
+    'mmdia.DIALSTMLight': (27, 334),
     'mmdia.DLABase': (87, 663),
     'mmdia.DLALight': (70, 593),
-    'mmdia.LII': (24, 303),
+    'mmdia.LII': (24, 295),
     'mmdia.LayerAggregation': (8, 79),
     'mmdia.LayerInteraction': (0, 0),
     'mmdia.MRLABase': (36, 241),
     'mmdia.MRLALight': (28, 98),
-    'mmdia.RLA': (30, 312),
+    'mmdia.RLA': (30, 304),
     'mmdia.SharedAttention': (12, 50),
 }
 
