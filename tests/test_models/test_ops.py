@@ -2,14 +2,16 @@
 
 import gc
 import weakref
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from mmdia.models.ops import (
+    apply_module,
     gated_sum,
-    normalize_sum,
     normalize_with_recipe,
     recomputation,
     rectify,
@@ -78,9 +80,9 @@ def test_networks_equal_what_autograd_computes(
         torch.testing.assert_close(inference, expected['out'].detach(), rtol=1e-10, atol=1e-12)
 
 
-def kept_maps(interaction):
+def kept_maps(interaction, **kwargs):
     """How many maps a forward pass keeps for the backward pass."""
-    model = slim_resnet(interaction).train()
+    model = slim_resnet(interaction, interaction_args=kwargs).train()
     addresses = set()
 
     def pack(tensor):
@@ -99,20 +101,29 @@ def test_gated_networks_keep_no_more_maps_than_plain_ones(interaction):
     assert kept_maps(interaction) == kept_maps('mmdia.LayerInteraction')
 
 
+def test_an_extra_norm_keeps_its_input_only():
+    more = kept_maps('mmdia.DIALSTM', extra_norm=True) - kept_maps('mmdia.LayerInteraction')
+    assert more == 8  # blocks
+
+
 # The output of the plain block is computed again, and in the last block kept nowhere else. Each of
 # the 8 blocks keeps its value; DLA-L what stands for the layer before, too, and the base forms the
-# input of one more norm; and shortcuts, of which 3 are projections, are needed.
+# input of one more norm; and shortcuts, of which 3 are projections, are needed. Where the attention
+# output of the block before stands for the layer before, MRLA-L keeps it; DLA-L computes it again
+# but for the zeros before the first blocks of the 4 stages.
 @pytest.mark.parametrize(
-    ('interaction', 'more'),
-    {
-        'mmdia.MRLALight': 8 + 3 - 1,
-        'mmdia.DLALight': 8 + 8 + 3 - 1,
-        'mmdia.MRLABase': 8 + 8 + 3 - 1,
-        'mmdia.DLABase': 8 + 8 + 3 - 1,
-    }.items(),
+    ('interaction', 'kwargs', 'more'),
+    (
+        ('mmdia.MRLALight', {}, 8 + 3 - 1),
+        ('mmdia.DLALight', {}, 8 + 8 + 3 - 1),
+        ('mmdia.MRLABase', {}, 8 + 8 + 3 - 1),
+        ('mmdia.DLABase', {}, 8 + 8 + 3 - 1),
+        ('mmdia.MRLALight', dict(previous='attention'), 8 + 8 + 3 - 1),
+        ('mmdia.DLALight', dict(previous='attention'), 8 + 8 + 3 - 1 + 4),
+    ),
 )
-def test_layer_attention_computes_the_plain_output_again(interaction, more):
-    assert kept_maps(interaction) == kept_maps('mmdia.LayerInteraction') + more
+def test_layer_attention_computes_the_plain_output_again(interaction, kwargs, more):
+    assert kept_maps(interaction, **kwargs) == kept_maps('mmdia.LayerInteraction') + more
 
 
 @pytest.mark.parametrize('depth', DEPTHS)
@@ -137,6 +148,22 @@ def test_nothing_outlives_the_backward_pass(interaction):
     try:
         model(images)[0].mean().backward()
         assert living_maps() == []
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize('interaction', INTERACTIONS)
+def test_nothing_that_was_recomputed_outlives_checkpointed_interactions(interaction):
+    model = slim_resnet(interaction).train()
+    for module in model.interactions():
+        module.forward = partial(checkpoint, module.forward, use_reentrant=False)
+    images = torch.randn(2, 3, 160, 160)
+    forget_living_objects()
+    gc.disable()
+    try:
+        loss = model(images)[0].mean()
+        loss.backward()
+        assert living_maps() == [] and loss.grad_fn is not None
     finally:
         gc.enable()
 
@@ -271,6 +298,58 @@ def test_recipe_is_forgotten_when_a_map_changes():
     assert recipe_of(y) is None and recipe_of(normalize_with_recipe(random_norm(), x) + 0) is None
 
 
+def test_a_branch_that_is_rectified_and_gated():
+    norm = random_norm()
+    x = torch.randn(3, 5, 4, 6, dtype=torch.float64, requires_grad=True)
+    gate = torch.rand(3, 5, dtype=torch.float64, requires_grad=True)
+
+    def function(x, gate):
+        branch = normalize_with_recipe(norm, x)
+        (rectified,) = rectify(branch, None, (nn.ReLU(),))
+        return rectified.sum() * gated_sum(branch, x, gate).sum()
+
+    assert torch.autograd.gradcheck(function, (x, gate))
+
+
+def test_a_branch_that_is_used_without_gradients():
+    x = torch.randn(3, 5, 4, 6, dtype=torch.float64, requires_grad=True)
+    branch = normalize_with_recipe(random_norm(), x)
+    with torch.no_grad():
+        (rectified,) = rectify(branch, None, (nn.ReLU(),))
+        total = gated_sum(branch, x, torch.ones(3, 1))
+    assert torch.equal(rectified, branch.relu()) and torch.equal(total, x + branch)
+    assert not rectified.requires_grad and recipe_of(branch).uses == 0
+
+
+class Foreign(torch.autograd.Function):
+    """What others have as their node may have attributes, too."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.version, ctx.compute = 0, torch.relu
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+
+
+def test_other_nodes_are_no_recipes():
+    x, identity = torch.randn(2, 3, 5, 4, 6, dtype=torch.float64, requires_grad=True)
+    gate = torch.rand(3, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda *args: gated_sum(Foreign.apply(args[0]), *args[1:]), (x, identity, gate)
+    )
+
+
+@pytest.mark.parametrize(
+    'kwargs', (dict(position='sum'), dict(attention=dict(type='mmdia.SE', ratio=4)), {})
+)
+def test_branches_have_a_recipe_where_it_is_used(kwargs):
+    model = slim_resnet('mmdia.RLA', interaction_args=kwargs)
+    assert model.layer1[0].with_recipe == (not kwargs)
+
+
 @pytest.mark.parametrize('training', (True, False))
 @pytest.mark.parametrize('gates', (5, 1))
 def test_first_and_second_derivatives_of_gated_sums(training, gates):
@@ -323,7 +402,8 @@ def test_first_and_second_derivatives_of_normalized_sums(training):
     norm = random_norm().train(training)
 
     def function(*inputs):
-        return normalize_sum(norm, inputs[:3], inputs[3:])
+        total = weighted_sum(inputs[:3], inputs[3:], recompute=True)
+        return apply_module(norm, total), total
 
     inputs = weights_and_maps()
     expected = weighted_sum(inputs[:3], inputs[3:])
@@ -359,8 +439,9 @@ def test_what_is_recomputed_is_computed_once_and_freed():
 def test_normalized_sums_are_computed_once_and_freed():
     weights = torch.rand(2, 2, 5, dtype=torch.float64)
     maps = torch.randn(2, 2, 5, 3, 2, dtype=torch.float64, requires_grad=True)
-    y, total = normalize_sum(random_norm(), weights.unbind(), maps.unbind())
+    total = weighted_sum(weights.unbind(), maps.unbind(), recompute=True)
     computed = count_results(recipe_of(total))
+    y = apply_module(random_norm(), total)
     for passes in (1, 2):
         y.sum().backward(retain_graph=True)
         assert len(computed) == passes and computed[-1]() is None

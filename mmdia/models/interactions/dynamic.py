@@ -9,7 +9,7 @@ from mmdia.registry import MODELS
 from mmdia.utils import check_bool, check_choice, check_int
 
 from ..cells import DSUCell, RecurrentCell, State, build_cell, record_state
-from ..ops import gated_sum
+from ..ops import apply_module, gated_sum
 from ..utils import full_precision, global_avg_pool, record, scale_channels
 from .full_attention import MRLABase
 from .light_attention import MRLALight
@@ -108,7 +108,7 @@ class DLALight(MRLALight):
         if self.excite is None:
             earlier = scale_channels(earlier, gate)
         else:
-            earlier = gated_sum(earlier, self.excite(earlier), gate)
+            earlier = gated_sum(earlier, apply_module(self.excite, earlier), gate)
         out, attended = self.attentions[index](x, value, pooled, earlier)
         return out, (context, attended if self.previous == 'attention' else None)
 

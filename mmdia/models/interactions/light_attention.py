@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmdia.registry import MODELS
 from mmdia.utils import check_choice
 
-from ..ops import normalize_sum
+from ..ops import apply_module, weighted_sum
 from ..utils import check_affine, full_precision, global_avg_pool, record
 from .layer_attention import LayerAttention, LayerAttentionUnit
 
@@ -65,8 +65,8 @@ class LightLayerAttention(LayerAttentionUnit):
             score = torch.sigmoid(self.scores(*self.query_and_key(pooled)))
             weights = self.per_channel(score), self.previous_weight.flatten()[None]
         record('own_score', score)
-        normalized, attended = normalize_sum(self.norm, weights, (value, earlier))
-        return x + self.drop_path(normalized), attended
+        attended = weighted_sum(weights, (value, earlier), recompute=True)
+        return x + self.drop_path(apply_module(self.norm, attended)), attended
 
 
 @MODELS.register_module()

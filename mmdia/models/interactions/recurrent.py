@@ -8,6 +8,7 @@ from mmdia.registry import MODELS
 from mmdia.utils import check_bool, check_int
 
 from ..cells import DIACell, LightCell, RecurrentCell, StackedCell, build_cell, record_state
+from ..ops import normalize_with_recipe
 from ..utils import build_norm_layer
 from .gated import PooledGate
 
@@ -54,7 +55,7 @@ class RecurrentGate(PooledGate):
     ) -> Tuple[Tensor, Any]:
         """See :meth:`LayerInteraction.forward`; the state is the cell's, (h, c)."""
         if self.norms is not None:
-            branch = self.norms[index](branch)
+            branch = normalize_with_recipe(self.norms[index], branch)
         return super().forward(branch, identity, state, index)
 
     def gate(self, pooled: Tensor, state: Any, index: int) -> Tuple[Tensor, Any]:

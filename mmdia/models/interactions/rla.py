@@ -108,7 +108,6 @@ class RLA(GatedInteraction):
     """
 
     scope = 'network'
-    uses_recipe = True
 
     def __init__(
         self,
@@ -125,6 +124,7 @@ class RLA(GatedInteraction):
         **kwargs,
     ) -> None:
         super().__init__(channels, num_blocks, **kwargs)
+        self.uses_recipe = position == 'branch' and attention is None
         check_choice('gate', gate, ('scalar', 'vector'))
         check_choice('context', context, ('gap', 'gmp', 'gap+mlp', 'gmp+mlp'))
         check_choice('position', position, ('branch', 'sum'))

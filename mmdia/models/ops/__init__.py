@@ -1,4 +1,4 @@
-from .recomputation import normalize_with_recipe, rectify
-from .sums import gated_sum, normalize_sum, weighted_sum
+from .recomputation import apply_module, normalize_with_recipe, rectify
+from .sums import gated_sum, weighted_sum
 
-__all__ = ['gated_sum', 'normalize_sum', 'normalize_with_recipe', 'rectify', 'weighted_sum']
+__all__ = ['apply_module', 'gated_sum', 'normalize_with_recipe', 'rectify', 'weighted_sum']

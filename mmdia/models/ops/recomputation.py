@@ -26,7 +26,7 @@ class Recipe(torch.autograd.Function):
         """Save the ingredients; see :func:`with_recipe`."""
         ctx.compute = compute
         ctx.uses = ctx.left = 0
-        ctx.result = None
+        ctx.result = ctx.recipe_version = None
         ctx.save_for_backward(*ingredients)
         ctx.mark_dirty(x)
         return x
@@ -34,6 +34,7 @@ class Recipe(torch.autograd.Function):
     @staticmethod
     def backward(ctx: FunctionCtx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         """Pass the gradient on."""
+        ctx.result = None  # nobody takes it any more
         return grad, *(None for _ in ctx.needs_input_grad[1:])
 
 
@@ -44,20 +45,19 @@ def with_recipe(
 
     Args:
         x (Tensor): A map that no backward pass needs so far.
-        compute (Callable): Takes the ingredients; returns the map, or what
-            is computed from it.
+        compute (Callable): Takes the ingredients; returns the map.
         *ingredients (Tensor, optional): What is kept in its place.
     """
     if x.grad_fn is not None:
         x = Recipe.apply(x, compute, *ingredients)
-        x.grad_fn.version = x._version
+        x.grad_fn.recipe_version = x._version
     return x
 
 
 def recipe_of(x: Tensor) -> Optional[Any]:
-    """The node of a map with a recipe; None where it has none, or has changed since."""
-    known = is_eager(x) and getattr(x.grad_fn, 'version', None) == x._version
-    return x.grad_fn if known else None
+    """The node of a map with a recipe; None where nobody needs one, or the map has changed."""
+    eager = torch.is_grad_enabled() and is_eager(x)
+    return x.grad_fn if eager and getattr(x.grad_fn, 'recipe_version', None) == x._version else None
 
 
 @torch.no_grad()
@@ -162,6 +162,21 @@ def normalize_by_batch(norm: nn.BatchNorm2d, x: Tensor) -> Tuple[Tensor, Tensor,
     return y, mean, var * ((count - 1) / count)  # without Bessel's correction
 
 
+def apply_module(module: nn.Module, x: Tensor) -> Tensor:
+    """Apply a convolution or a norm to a map, and do not keep the map where it has a recipe.
+
+    Args:
+        module (nn.Module): Any module. Others, or those that are watched, keep
+            what they save.
+        x (Tensor): Map of shape (N, C, H, W).
+
+    Returns:
+        Tensor: ``module(x)``.
+    """
+    known = type(module) in (nn.Conv2d, nn.BatchNorm2d) and is_unobserved(module)
+    return apply_recomputing((module,), x, recipe_of(x) if known else None)[0]
+
+
 def rectify(
     branch: Tensor, identity: Optional[Tensor], modules: Sequence[nn.Module]
 ) -> List[Tensor]:
@@ -190,5 +205,5 @@ def rectify(
         return torch.relu(y) if identity is None else torch.relu_(identity + y)
 
     node.uses += 1
-    x = with_recipe(x, compute, identity)
+    x = Recipe.apply(x, compute, identity)
     return apply_recomputing(modules, x, x.grad_fn, index=1)

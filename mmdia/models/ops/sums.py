@@ -4,11 +4,11 @@ from functools import partial
 from typing import Optional, Sequence, Tuple, Union
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from ..utils import as_factor, sum_pixels
-from ..utils.eager import is_eager, is_unobserved
+from ..utils.eager import is_eager
 from .recomputation import apply_recomputing, recipe_of, with_recipe
 
 
@@ -50,18 +50,22 @@ class WeightedSum(torch.autograd.Function):
         return *of_weights, *of_maps
 
 
-def weighted_sum(weights: Union[Tensor, Sequence[Tensor]], maps: Sequence[Tensor]) -> Tensor:
+def weighted_sum(
+    weights: Union[Tensor, Sequence[Tensor]], maps: Sequence[Tensor], recompute: bool = False
+) -> Tensor:
     """Sum of maps, each channel with a weight.
 
     Args:
         weights (Tensor | Sequence[Tensor]): t weights of shape (N, C) or (1, C).
         maps (Sequence[Tensor]): t maps of shape (N, C, H, W).
+        recompute (bool): Whether the sum has a recipe. Defaults to False.
 
     Returns:
         Tensor: The sum, of shape (N, C, H, W).
     """
     if torch.is_grad_enabled() and is_eager(maps[0]):
-        return WeightedSum.apply(*weights, *maps)
+        total = WeightedSum.apply(*weights, *maps)
+        return with_recipe(total, add_up, *weights, *maps) if recompute else total
     # By their number, for symbolic tracing.
     return add_up(*[weights[t] for t in range(len(maps))], *maps)
 
@@ -81,22 +85,3 @@ def gated_sum(branch: Tensor, identity: Tensor, gate: Tensor) -> Tensor:
         join = partial(WeightedSum.apply, None, gate, identity)
         return apply_recomputing((join,), branch, recipe_of(branch))[0]
     return torch.addcmul(identity, branch, as_factor(gate, branch))
-
-
-def normalize_sum(
-    norm: nn.Module, weights: Sequence[Tensor], maps: Sequence[Tensor]
-) -> Tuple[Tensor, Tensor]:
-    """Apply a norm to a :func:`weighted_sum`, which a batch norm then does not keep.
-
-    Args:
-        norm (nn.Module): Any norm.
-        weights (Sequence[Tensor]): See :func:`weighted_sum`.
-        maps (Sequence[Tensor]): See :func:`weighted_sum`.
-
-    Returns:
-        Tuple[Tensor, Tensor]: Output of the norm, and the sum.
-    """
-    x = weighted_sum(weights, maps)
-    if is_eager(x) and type(norm) is nn.BatchNorm2d and is_unobserved(norm):
-        x = with_recipe(x, add_up, *weights, *maps)
-    return apply_recomputing((norm,), x, recipe_of(x))[0], x
