@@ -1,6 +1,7 @@
 """Tools that differentiate otherwise than by one backward pass."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 from torch.func import functional_call, grad, vmap
 from torch.utils.checkpoint import checkpoint
 
-from mmdia.models import LayerAttention
+from mmdia.models import LayerAttention, LayerInteraction, ResidualBlock
 from mmdia.models.ops import recomputation, sums
 
 from ...helpers import forget_living_objects, living_maps
@@ -75,6 +76,23 @@ def test_checkpointing_from_outside(interaction, trunk):
     out = checkpoint(lambda x: model(x)[0], x, use_reentrant=False)
     # Nothing but the output is kept; the graph itself is no object of Python.
     assert [t for t in living_maps() if t is not out] == []
+    out.square().mean().backward()
+    for name, p in model.named_parameters():
+        if expected[name] is not None:
+            assert_same(p.grad, expected[name])
+
+
+@each_network
+def test_checkpoints_in_each_other(interaction, trunk):
+    """Blocks and interactions, and the network around them."""
+    expected = gradients_of(network(interaction, trunk).train(), images())
+    model = network(interaction, trunk).train()
+    for module in model.modules():
+        if isinstance(module, ResidualBlock):
+            module.with_cp = True
+        elif isinstance(module, LayerInteraction):
+            module.forward = partial(checkpoint, module.forward, use_reentrant=False)
+    out = checkpoint(lambda x: model(x)[0], images().requires_grad_(), use_reentrant=False)
     out.square().mean().backward()
     for name, p in model.named_parameters():
         if expected[name] is not None:
