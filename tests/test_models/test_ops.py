@@ -1,5 +1,6 @@
 """What keeps less for the backward pass than autograd would equals what autograd computes."""
 
+import copy
 import gc
 import weakref
 from functools import partial
@@ -413,6 +414,43 @@ def test_first_and_second_derivatives_of_normalized_sums(training):
     assert torch.autograd.gradgradcheck(function, inputs)
 
 
+def test_views_of_what_is_computed_again():
+    x = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
+
+    def function(x):
+        branch = normalize_with_recipe(random_norm(3).eval(), x)
+        views = (lambda x: x * x.transpose(2, 3) * x[:1],)
+        return recomputation.apply_recomputing(views, branch, recipe_of(branch))[0]
+
+    torch.manual_seed(0)
+    (found,) = torch.autograd.grad(function(x).sum(), x)
+    torch.manual_seed(0)
+    y = random_norm(3).eval()(x)
+    (expected,) = torch.autograd.grad((y * y.transpose(2, 3) * y[:1]).sum(), x)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@torch.no_grad()
+def double_in_place(module, args):
+    """A hook that changes what a module is called with, behind the back of autograd."""
+    args[0].mul_(2)
+
+
+@pytest.mark.parametrize('layer', (random_norm(), nn.Conv2d(5, 5, 3).double()))
+def test_hooks_that_change_what_could_be_computed_again(layer):
+    inputs = weights_and_maps()
+    layer = copy.deepcopy(layer)
+    layer.register_forward_pre_hook(double_in_place)
+
+    def gradients(apply):
+        maps = [nn.functional.pad(x, (2, 2, 2, 2)) for x in inputs[3:]]
+        total = weighted_sum(inputs[:3], maps, recompute=True)
+        return torch.autograd.grad(apply(layer, total).square().sum(), list(layer.parameters()))
+
+    expected = gradients(lambda layer, total: layer(total))
+    torch.testing.assert_close(gradients(apply_module), expected, rtol=1e-12, atol=1e-12)
+
+
 def count_results(node):
     """List what a recipe computes from now on."""
     computed, compute = [], node.compute
@@ -431,8 +469,9 @@ def test_what_is_recomputed_is_computed_once_and_freed():
     branch = normalize_with_recipe(random_norm(), x)
     computed = count_results(recipe_of(branch))
     y, value = rectify(branch, x, (nn.ReLU(), conv))
+    total = gated_sum(branch, x, torch.ones(2, 5, dtype=torch.float64, requires_grad=True))
     for passes in (1, 2):
-        (y.sum() + value.sum()).backward(retain_graph=True)
+        (y.sum() + value.sum() + total.sum()).backward(retain_graph=True)
         assert len(computed) == passes and computed[-1]() is None
 
 
