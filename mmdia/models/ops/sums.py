@@ -42,10 +42,8 @@ class WeightedSum(torch.autograd.Function):
     def backward(ctx: FunctionCtx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         """Compute the gradients of the weights and of the maps."""
         weights, maps = halves(ctx.saved_tensors)
-        of_weights = (
-            None if w is None else sum_pixels(grad * x).sum_to_size(w.shape).to(w.dtype)
-            for w, x in zip(weights, maps)
-        )
+        # Autograd sums up, and casts, what is for a weight of fewer entries or another dtype.
+        of_weights = (None if w is None else sum_pixels(grad * x) for w, x in zip(weights, maps))
         of_maps = (grad if w is None else grad * as_factor(w, grad) for w in weights)
         return *of_weights, *of_maps
 
