@@ -187,6 +187,12 @@ def test_nested_keys(tmp_path, before, after):
     survives(refuse_file, path)
 
 
+def test_state_of_what_may_be_called(tmp_path):
+    path = tmp_path / 'forged.pth'
+    path.write_bytes(rezip(to_bytes({}), b'\x80\x02ccollections\nOrderedDict\n}b.'))
+    survives(refuse_file, path)
+
+
 def test_script(tmp_path):
     torch.jit.script(torch.nn.ReLU()).save(tmp_path / 'script.pth')
     with pytest.raises(ValueError, match='holds a program in TorchScript'):

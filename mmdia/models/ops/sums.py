@@ -56,7 +56,7 @@ def weighted_sum(
     Args:
         weights (Tensor | Sequence[Tensor]): t weights of shape (N, C) or (1, C).
         maps (Sequence[Tensor]): t maps of shape (N, C, H, W).
-        recompute (bool): Whether the sum has a recipe. Defaults to False.
+        recompute (bool): Whether to give the sum a recipe. Defaults to False.
 
     Returns:
         Tensor: The sum, of shape (N, C, H, W).
