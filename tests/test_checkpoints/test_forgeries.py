@@ -52,6 +52,7 @@ def forged_history(**state):
 
 SCALAR = np.float64(1).__reduce__()[0]
 OBJECTS = (3, '|', None, ('a',), {'a': (np.dtype('O'), 0)}, 8, 8, 63)
+NUMBERS = (3, '|', None, ('a',), {'a': (np.dtype('f4'), 0)}, 8, 8, 16)
 STORAGE = torch.arange(4.0)._typed_storage()
 FORGERIES = {
     'object-dtype': np.dtype('O'),
@@ -63,6 +64,7 @@ FORGERIES = {
     'record': np.zeros(2, [('a', 'f4')]).view(np.recarray),
     'fields-by-state': forged_dtype('f8', OBJECTS),
     'fields-of-text': forged_dtype('S8', OBJECTS),
+    'fields-of-numbers': forged_dtype('f8', NUMBERS),
     'state-that-is-none': forged_dtype('f8', (3,)),
     'code-that-is-none': forged_dtype(7),
     'code-of-many': forged_dtype('2f8,O'),
@@ -90,6 +92,7 @@ FORGERIES = {
     'options-of-numbers': Forged(Namespace, state={1: 1}),
     'attributes-of-dict': Forged(OrderedDict, state=dict(items=1)),
     'state-of-tensor': Forged(torch.Size, (1,), state=(1, 2)),
+    'state-of-another-kind': Forged(torch.Size, (1,), state=NATIVE),
     'state-of-class': Forged(OrderedDict, state=(None, dict(update=1))),
     'eval': Forged(eval, '1'),
     'import': Forged(__import__, 'os'),
@@ -178,7 +181,12 @@ def test_storages_longer_than_their_data(tmp_path, zipped, length):
 
 # Whoever hashes tuples in tuples calls itself for each.
 @pytest.mark.parametrize(
-    ('before', 'after'), ((b'}', b'K\x01s.'), (b'c__builtin__\nset\n]', b'a\x85R.'))
+    ('before', 'after'),
+    (
+        (b'}', b'K\x01s.'),
+        (b'c__builtin__\nset\n]', b'a\x85R.'),
+        (b'ccollections\nOrderedDict\n]', b'K\x01\x86a\x85R.'),
+    ),
 )
 def test_nested_keys(tmp_path, before, after):
     path = tmp_path / 'forged.pth'
